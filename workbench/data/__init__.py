@@ -1,0 +1,1 @@
+"""Text in, (x, y) rows out. numpy only: no torch, no textual."""

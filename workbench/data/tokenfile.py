@@ -1,0 +1,153 @@
+"""The cached tokens of one text: how they are written, and how they are found again.
+
+Three files by key under <cache>/corpora: `.tokens`, the ids; `.lines`, for shuffled lines, where each line
+begins and where the last ends (uint64 little-endian); `.json`, written last, which makes the others count.
+"""
+
+import contextlib
+import os
+import random
+import tempfile
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.data import cache
+from workbench.data.encode import encoded, newline_of
+from workbench.data.scan import Progress
+from workbench.data.sources import Source
+from workbench.data.store import TokenStore
+from workbench.data.tokenizers import Tokenizer
+from workbench.errors import DataError
+
+# stream: the text as it stands. lines: line by line, each with its newline. shuffled lines: those, in
+# the order of random.Random(42).shuffle, so that any split of lines is one range of tokens.
+Arrangement = Literal["stream", "lines", "shuffled lines"]
+
+_SHUFFLE_SEED = 42  # makemore's
+_BLOCK = 4 << 20  # bytes gathered before each write
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text's tokens and the tokenizer that made them."""
+
+    store: TokenStore
+    tokenizer: Tokenizer
+    _lines: Path
+
+    def line_starts(self, lines: list[int]) -> list[int]:
+        """The token at which each of these lines begins; line n, one past the last, is the end."""
+        try:
+            with self._lines.open("rb") as file:
+                return [int.from_bytes(os.pread(file.fileno(), 8, 8 * line), "little") for line in lines]
+        except OSError as error:
+            raise DataError(f"{self._lines}: cannot be read ({error.strerror}).") from None
+
+
+def open_tokens(folder: Path, key: str, tokenizer: Tokenizer | None) -> Tokens | None:
+    """The tokens kept under a key; None if there are none, or they are damaged and must be made anew."""
+    about = cache.read_json(folder / f"{key}.json")
+    if about is None:
+        return None
+    lines = folder / f"{key}.lines"
+    if about["line_bytes"] not in (None, lines.stat().st_size if lines.is_file() else -1):
+        return None
+    if tokenizer is None:
+        tokenizer = Tokenizer.from_json(about["tokenizer"])
+    try:
+        store = TokenStore(
+            folder / f"{key}.tokens",
+            np.dtype(about["dtype"]),
+            about["n"],
+            tokenizer.vocab_size,
+            checksum=about["checksum"],
+        )
+    except DataError:
+        return None
+    return Tokens(store, tokenizer, lines)
+
+
+def build(
+    folder: Path, key: str, source: Source, tokenizer: Tokenizer, arrangement: Arrangement, progress: Progress
+) -> None:
+    """Tokenise a source into the three files of a key. DataError if it or the cache fails."""
+    arrays = encoded(source, tokenizer, by_line=arrangement != "stream", progress=progress)
+    line_bytes = None
+    with cache.written_aside(folder / f"{key}.tokens") as file:
+        # Closing the generator ends its threads before an error leaves the block.
+        with contextlib.closing(arrays):
+            if arrangement == "shuffled lines":
+                starts, checksum = _write_shuffled(file, arrays, tokenizer, folder)
+                with cache.written_aside(folder / f"{key}.lines") as lines:
+                    lines.write(starts)
+                line_bytes = len(starts)
+            else:
+                checksum = _write(file, arrays)
+        n = file.tell() // tokenizer.dtype.itemsize
+    cache.write_json(
+        folder / f"{key}.json",
+        {
+            "n": n,
+            "dtype": tokenizer.dtype.str,
+            "checksum": checksum,
+            "line_bytes": line_bytes,
+            "tokenizer": tokenizer.to_json(),
+        },
+    )
+
+
+def _write(file: IO[bytes], arrays: Iterable[NDArray[Any]]) -> int:
+    checksum = 0
+    for tokens in arrays:
+        data = tokens.tobytes()
+        checksum = zlib.crc32(data, checksum)
+        file.write(data)
+    return checksum
+
+
+def _write_shuffled(
+    file: IO[bytes], arrays: Iterable[NDArray[Any]], tokenizer: Tokenizer, folder: Path
+) -> tuple[bytes, int]:
+    """Lines in shuffled order; where each then begins, as the bytes of `.lines`; and the checksum.
+
+    In memory: eight bytes a line for each of three lists, never the tokens.
+    """
+    newline, width = newline_of(tokenizer), tokenizer.dtype.itemsize
+    begins = array("Q", [0])
+    with tempfile.TemporaryFile(dir=folder) as ordered:
+        n = 0
+        for tokens in arrays:
+            begins.frombytes((np.flatnonzero(tokens == newline) + (n + 1)).astype("u8").tobytes())
+            n += len(tokens)
+            ordered.write(tokens.tobytes())
+        ordered.flush()
+        lines = array("Q", range(len(begins) - 1))
+        random.Random(_SHUFFLE_SEED).shuffle(lines)
+
+        def taken() -> Iterator[bytes]:
+            for line in lines:
+                begin = begins[line]
+                yield os.pread(ordered.fileno(), (begins[line + 1] - begin) * width, begin * width)
+
+        checksum = _write(file, _blocks(taken()))
+    where = np.frombuffer(begins, dtype="u8")
+    lengths = np.diff(where)[np.frombuffer(lines, dtype="u8")]
+    starts = np.concatenate(([0], np.cumsum(lengths, dtype="u8")))
+    return starts.astype("<u8").tobytes(), checksum
+
+
+def _blocks(pieces: Iterable[bytes]) -> Iterator[NDArray[Any]]:
+    block = bytearray()
+    for piece in pieces:
+        block += piece
+        if len(block) >= _BLOCK:
+            yield np.frombuffer(bytes(block), dtype=np.uint8)
+            block.clear()
+    yield np.frombuffer(bytes(block), dtype=np.uint8)

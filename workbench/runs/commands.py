@@ -1,0 +1,144 @@
+"""commands/: what a client asks of a worker, one JSON file a command, and the answer that it waits for.
+
+A client writes its file aside and renames it in; the worker removes it when it has answered, by an `answer` event
+of the same id: accepted (it will act later), then applied, refused or expired.
+"""
+
+import json
+import os
+import re
+import secrets
+import stat
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench.errors import WorkbenchError
+from workbench.runs import FORMAT
+from workbench.runs.events import Event, EventReader
+from workbench.runs.files import DIRECTORY_MODE, FILE_MODE, dump
+from workbench.runs.status import LIVE, observed, read
+
+NAMES = ("pause", "unpause", "step", "pace", "set", "eval", "sample", "save", "rewind", "inspect", "stop")
+FINAL = ("applied", "refused", "expired")
+LARGEST = 64 * 1024
+"""Bytes of a command file: an edit of every key is a few hundred."""
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Command:
+    id: str
+    command: str
+    sent: float
+    at: int | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A file in commands/ that is no command, and why: it is answered `refused` and removed."""
+
+    id: str
+    reason: str
+
+
+# ------------------------------------------------------------------------------------- the client's end
+
+
+def send(directory: Path, command: str, *, at: int | None = None, **arguments: Any) -> str:
+    """Ask the worker of a run for something. Returns the id under which it will answer."""
+    sent = time.time()
+    id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    document: dict[str, Any] = {"format": FORMAT, "id": id, "sent": sent, "command": command, **arguments}
+    if at is not None:
+        document["at"] = at
+    folder = directory / "commands"
+    folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    aside = folder / f".{id}"
+    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    with os.fdopen(fd, "w") as file:
+        file.write(dump(document))
+    aside.rename(folder / f"{id}.json")
+    return id
+
+
+def wait(directory: Path, id: str, *, timeout: float) -> Event:
+    """The final answer to a command. A worker that dies or says nothing is a WorkbenchError; what was not
+    read by then is withdrawn."""
+    events = EventReader(directory)
+    deadline = time.monotonic() + timeout
+    while True:
+        status = read(directory)
+        ended = observed(status) not in (*LIVE, "unresponsive")  # asked before the events: the answer comes first
+        answers = [e for e in events.poll() if e.get("type") == "answer" and e.get("id") == id]
+        if answers and (answers[-1]["state"] in FINAL):
+            return answers[-1]
+        if ended or time.monotonic() > deadline:
+            if answers and not ended:
+                return answers[-1]  # accepted, for a later step
+            (directory / "commands" / f"{id}.json").unlink(missing_ok=True)
+            if ended:
+                raise WorkbenchError(f"{directory.name}: the run ended ({observed(status)}) before it answered")
+            raise WorkbenchError(
+                f"{directory.name}: no answer within {timeout:g} s ({observed(status)}"
+                f"{', ' + status.phase if status and status.phase else ''}); the command was withdrawn"
+            )
+        time.sleep(0.02)
+
+
+# ------------------------------------------------------------------------------------- the worker's end
+
+
+class Inbox:
+    """Reads commands/ in the order in which they were sent."""
+
+    def __init__(self, directory: Path) -> None:
+        self._folder = directory / "commands"
+        self._folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+
+    def poll(self) -> list[Command | Bad]:
+        """What lies there now; each is still there until `remove`."""
+        try:
+            names = sorted(e.name for e in os.scandir(self._folder) if e.name.endswith(".json"))
+        except FileNotFoundError:
+            return []
+        return [self._parse(name) for name in names if not name.startswith(".")]
+
+    def remove(self, id: str) -> None:
+        (self._folder / f"{id}.json").unlink(missing_ok=True)
+
+    def _parse(self, name: str) -> Command | Bad:
+        id = name.removesuffix(".json")
+        try:
+            fd = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            return Bad(id, f"cannot be read ({error.strerror})")
+        with os.fdopen(fd, "rb") as file:
+            about = os.fstat(fd)
+            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+                return Bad(id, "not a plain file of this user")
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            return Bad(id, f"longer than {LARGEST:,} bytes")
+        try:
+            document = json.loads(data)
+        except ValueError:
+            return Bad(id, "not JSON")
+        return _checked(id, document)
+
+
+def _checked(id: str, document: Any) -> Command | Bad:
+    if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+        return Bad(id, f"not a command of format {FORMAT}")
+    command, at, sent = document.pop("command", None), document.pop("at", None), document.pop("sent", 0.0)
+    if document.pop("id", None) != id or not _ID.fullmatch(id):
+        return Bad(id, "its id is not its file's name")
+    if command not in NAMES:
+        return Bad(id, f"unknown command {str(command)[:40]!r}; there are {', '.join(NAMES)}")
+    if at is not None and (not isinstance(at, int) or isinstance(at, bool)):
+        return Bad(id, "`at` must be a step, a whole number")
+    if not isinstance(sent, int | float):
+        return Bad(id, "`sent` must be a time in seconds")
+    return Command(id, command, float(sent), at, document)

@@ -1,0 +1,169 @@
+"""status.json: what a run is doing now, and whether the process that says so is still there.
+
+The worker replaces the file at every change and once a second. A reader on the same host asks the kernel about
+the pid (its start time and the boot tell a recycled pid from the real one); a reader on another host has only the
+heartbeat, and judges it by its own clock.
+"""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from workbench.errors import WorkbenchError
+from workbench.runs import FORMAT
+from workbench.runs.files import read_json, replace_json
+
+LIVE = ("starting", "running", "paused")
+ENDED = ("done", "stopped", "interrupted", "diverged", "out-of-memory", "failed")
+SILENT_AFTER = 10.0
+"""Seconds without a heartbeat after which a process that is there counts as unresponsive: ten of them missed."""
+LOST_AFTER = 30.0
+"""Seconds without a heartbeat after which a worker on another host counts as lost."""
+
+
+@dataclass(frozen=True)
+class Status:
+    state: str = "starting"
+    phase: str = ""
+    step: int = 0
+    steps: int = 0
+    attempt: int = 1
+    exit_code: int | None = None
+    reason: str = ""
+    pid: int = 0
+    started: float = 0.0
+    """When the process started, in seconds since the boot (Linux) or since 1970: with `boot` it names the process."""
+    boot: str = ""
+    host: str = ""
+    heartbeat: float = 0.0
+    """Wall clock, seconds since 1970."""
+    uptime: float = 0.0
+    """The writer's monotonic clock: comparable on the same host and boot, whatever the wall clock does."""
+
+    def alive(self) -> bool | None:
+        """Is the worker's process there? None: it is on another host, so nobody here can say."""
+        if self.host != socket.gethostname():
+            return None
+        return self.boot == boot_id() and process_start(self.pid) == self.started
+
+
+_EMPTY = Status()
+
+
+def read(directory: Path) -> Status | None:
+    """The status as written; None where a run has none yet, or a crash left an empty one."""
+    path = directory / "status.json"
+    try:
+        document = read_json(path)
+    except WorkbenchError:
+        if path.exists() and path.stat().st_size:
+            raise
+        return None
+    values = {}
+    for known in fields(Status):
+        value = document.get(known.name, getattr(_EMPTY, known.name))
+        if type(value) is not type(getattr(_EMPTY, known.name)) and not isinstance(value, int | float | None):
+            raise WorkbenchError(f"{path}: {known.name} is {value!r:.40}, which no worker writes")
+        values[known.name] = value
+    return Status(**values)
+
+
+def observed(status: Status | None) -> str:
+    """The state as a reader sees it: what was written, or `lost`, or `unresponsive`."""
+    if status is None:
+        return "lost"
+    if status.state not in LIVE:
+        return status.state
+    alive = status.alive()
+    if alive is None:
+        return "lost" if time.time() - status.heartbeat > LOST_AFTER else status.state
+    if not alive:
+        return "lost"
+    return "unresponsive" if time.monotonic() - status.uptime > SILENT_AFTER else status.state
+
+
+class Heart:
+    """The worker's end: a thread that writes status.json once a second, and at once when something changes.
+
+    `flush` is called ten times a second, so that what the training thread has appended reaches the files even
+    while one step takes minutes.
+    """
+
+    def __init__(self, directory: Path, *, flush: Callable[[], None], attempt: int, steps: int) -> None:
+        self._path = directory / "status.json"
+        self._flush = flush
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._status = Status(
+            attempt=attempt,
+            steps=steps,
+            pid=os.getpid(),
+            started=process_start(os.getpid()) or 0.0,
+            boot=boot_id(),
+            host=socket.gethostname(),
+        )
+        self._write()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    @property
+    def status(self) -> Status:
+        return self._status
+
+    def tell(self, **changes: Any) -> None:
+        """Change what the file says. A new state or phase is written at once, a step with the next beat."""
+        before = self._status
+        self._status = replace(before, **changes)
+        if (self._status.state, self._status.phase) != (before.state, before.phase):
+            self._write()
+
+    def stop(self, **changes: Any) -> None:
+        """The last words: written here, and nothing after them."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        self._status = replace(self._status, **changes)
+        self._write()
+
+    def _beat(self) -> None:
+        beats = 0
+        while not self._stop.wait(0.1):
+            self._flush()
+            beats += 1
+            if beats % 10 == 0:
+                self._write()
+
+    def _write(self) -> None:
+        with self._lock:
+            status = replace(self._status, heartbeat=time.time(), uptime=time.monotonic())
+            replace_json(self._path, {"format": FORMAT, **asdict(status)})
+
+
+def boot_id() -> str:
+    """What tells this boot of this machine from any other."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return f"{psutil.boot_time():.0f}"
+
+
+def process_start(pid: int) -> float | None:
+    """When process `pid` started; None if it is gone or a zombie. Immune to changes of the clock on Linux."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        if Path("/proc/self/stat").exists():
+            return None
+        try:  # no procfs: macOS
+            process = psutil.Process(pid)
+            return None if process.status() == psutil.STATUS_ZOMBIE else round(process.create_time(), 2)
+        except psutil.Error:
+            return None
+    after_name = stat.rpartition(")")[2].split()
+    return None if after_name[0] in "ZX" else int(after_name[19]) / os.sysconf("SC_CLK_TCK")

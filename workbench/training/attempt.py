@@ -1,0 +1,236 @@
+"""One run in one process: attempts, from where each begins to the `end` it writes."""
+
+import contextlib
+import faulthandler
+import os
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench import preset as presets
+from workbench.data.corpus import Corpus
+from workbench.errors import WorkbenchError
+from workbench.plan.arithmetic import steps_per_epoch, tokens_per_step
+from workbench.preset import Preset
+from workbench.runs import FORMAT
+from workbench.runs.commands import Command, Inbox
+from workbench.runs.files import FILE_MODE, replace_json
+from workbench.training import checkpoints, history
+from workbench.training.device import Resolved
+from workbench.training.evaluate import Evaluator
+from workbench.training.history import Beginning
+from workbench.training.journal import Journal, Narrator
+from workbench.training.loop import WORLD, Leave, Loop, Rewind
+from workbench.training.models import Model, build
+from workbench.training.optimizers import Optimizer
+from workbench.training.signals import Interrupted, Signals
+from workbench.training.steering import Steering
+
+
+@dataclass
+class Prepared:
+    """All that can be refused before a run directory exists: settings checked against the machine and the data."""
+
+    preset: Preset
+    corpus: Corpus
+    resolved: Resolved
+    model: Model
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    state: str
+    exit_code: int
+
+
+def work(run: Path, beginning: Beginning, prepared: Prepared, *, narrators: list[Narrator], signals: Signals) -> Outcome:
+    """Train until the run ends, through as many rewinds as are asked for. The caller holds the lock."""
+    with _log(run):
+        rewound: Command | None = None
+        while True:
+            try:
+                return _attempt(run, beginning, prepared, narrators, signals, rewound)
+            except Rewind as rewind:
+                rewound = rewind.command
+                beginning = history.from_run(run, state="rewound", extra={}, forget_edits=True)
+                prepared.model = build(
+                    prepared.preset.model,
+                    vocab=prepared.corpus.tokenizer.vocab_size,
+                    T=prepared.preset.model.context or prepared.preset.batch.T,
+                    seed=prepared.preset.seed,
+                ).to(device=prepared.resolved.torch_device, dtype=prepared.resolved.dtype)
+
+
+def _attempt(
+    run: Path,
+    beginning: Beginning,
+    prepared: Prepared,
+    narrators: list[Narrator],
+    signals: Signals,
+    rewound: Command | None,
+) -> Outcome:
+    preset, corpus, resolved, model = beginning.preset, prepared.corpus, prepared.resolved, prepared.model
+    preset = presets.pin_context(preset)
+    optimizer = Optimizer(model, preset.optimizer)
+    if beginning.checkpoint:
+        checkpoints.load_into(beginning.checkpoint, model, optimizer)
+    checkpoints.forget_after(run, beginning.position.step)
+    answered = history.answered_ids(run)
+    journal = Journal(run, attempt=beginning.attempt, steps=preset.schedule.steps, narrators=narrators)
+    outcome = Outcome("failed", 1)
+    reason = ""
+    loop: Loop | None = None
+    try:
+        _resolve_once(run, beginning, resolved, corpus)
+        journal.cut(beginning.records)
+        position = beginning.position
+        journal.time = position.time
+        journal.tell(step=position.step)
+        if beginning.attempt > 1:
+            _say_resume(journal, run, beginning)
+        else:
+            _say_start(journal, run, prepared)
+
+        def answer(**fields: Any) -> None:
+            journal.event("answer", step=position.step, **fields)
+
+        if rewound:
+            answer(id=rewound.id, state="applied", reason="")
+        windows = preset.data.layout == "windows"
+        evaluator = Evaluator(
+            train=corpus.splits["train"],
+            val=corpus.splits.get("val"),
+            T=prepared.preset.batch.T,
+            tokens=preset.eval.tokens,
+            newline=corpus.newline if windows else None,
+            device=resolved.torch_device,
+            autocast=resolved.autocast,
+        )
+        loop = Loop(
+            preset=preset, corpus=corpus, resolved=resolved, model=model, optimizer=optimizer, evaluator=evaluator,
+            journal=journal, steering=Steering(Inbox(run), answer, answered=answered), signals=signals,
+            position=position, edits=beginning.edits,
+        )  # fmt: skip
+        journal.tell(state="running", phase="training")
+        signals.training = True
+        signals.leave_if_asked()
+        outcome, reason = _train(loop, journal, answer)
+    except Rewind:
+        journal.close(phase="going back")
+        raise
+    except BaseException as error:
+        outcome, reason = _told(error)
+        if outcome.state == "failed":
+            _log_traceback(run)
+            reason = f"{type(error).__name__}: {error}; the traceback is in {run / 'worker.log'}"
+    finally:
+        signals.training = False
+    at = loop.at if loop else beginning.position
+    journal.event(
+        "end", durable=True, state=outcome.state, step=at.step, val_loss=at.val_loss, seconds=journal.time,
+        exit_code=outcome.exit_code, reason=reason,
+    )  # fmt: skip
+    journal.close(state=outcome.state, phase="", step=at.step, exit_code=outcome.exit_code, reason=reason)
+    return outcome
+
+
+def _train(loop: Loop, journal: Journal, answer: Any) -> tuple[Outcome, str]:
+    """Run the loop, and save where its end is one to go on from."""
+    outcome, reason, command = Outcome("done", 0), "", None
+    try:
+        loop.run()
+    except Leave as leave:
+        outcome, reason, command = Outcome(leave.state, leave.exit_code), leave.reason, leave.command
+    except Interrupted as interrupted:
+        outcome, reason = Outcome("interrupted", interrupted.exit_code), str(interrupted)
+    if outcome.state in ("done", "stopped", "interrupted"):
+        loop.save()
+    if command:
+        loop.steering.finish(command.id, "applied")
+    return outcome, reason
+
+
+def _told(error: BaseException) -> tuple[Outcome, str]:
+    if out_of_memory(error):
+        return Outcome("out-of-memory", 4), f"out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}"
+    if isinstance(error, WorkbenchError):
+        return Outcome("interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code), str(error)
+    return Outcome("failed", 1), ""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """torch's CPU allocator has no exception of its own: a RuntimeError that names it."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _resolve_once(run: Path, beginning: Beginning, resolved: Resolved, corpus: Corpus) -> None:
+    about = {"fingerprint": corpus.fingerprint, "characters": corpus.characters, "vocab": corpus.tokenizer.vocab_size}
+    replace_json(
+        run / "resolved.json",
+        {"format": FORMAT, "attempt": beginning.attempt, **resolved.to_json(), "corpus": about},
+        durable=True,
+    )
+
+
+def _say_start(journal: Journal, run: Path, prepared: Prepared) -> None:
+    p, corpus = prepared.preset, prepared.corpus
+    step_tokens = tokens_per_step(B=p.batch.B, T=p.batch.T, accum=p.batch.accum, world=WORLD, layout=p.data.layout)
+    sizes = {f"{name}_tokens": corpus.splits[name].n if name in corpus.splits else 0 for name in ("train", "val")}
+    if p.data.layout == "windows" or p.data.split == "lines":
+        for name in ("train", "val", "test"):
+            sizes[f"{name}_examples"] = corpus.splits[name].n if name in corpus.splits else 0
+    journal.event(
+        "start",
+        durable=True,
+        run=str(run),
+        params=prepared.parameters,
+        vocab=corpus.tokenizer.vocab_size,
+        **sizes,
+        tokens_per_step=step_tokens,
+        steps_per_epoch=steps_per_epoch(corpus.splits["train"].n, step_tokens),
+        steps=p.schedule.steps,
+        device=prepared.resolved.device,
+        precision=prepared.resolved.precision,
+        fingerprint=corpus.fingerprint,
+    )
+
+
+def _say_resume(journal: Journal, run: Path, beginning: Beginning) -> None:
+    journal.event(
+        "resume",
+        durable=True,
+        run=str(run),
+        attempt=beginning.attempt,
+        step=beginning.position.step,
+        checkpoint=beginning.checkpoint.path.name if beginning.checkpoint else None,
+        records=beginning.records,
+        events_bytes=beginning.events_bytes,
+        steps=beginning.preset.schedule.steps,
+        edits_again=[{"step": e.step, "changes": e.changes} for e in beginning.edits],
+        edits_dropped=[{"step": e.step, "changes": e.changes} for e in beginning.dropped],
+        **({"re_resolved": beginning.differing} if beginning.differing else {}),
+    )
+
+
+@contextlib.contextmanager
+def _log(run: Path) -> Iterator[None]:
+    """worker.log takes the dump of a crash that Python cannot report."""
+    fd = os.open(run / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
+    with os.fdopen(fd, "w") as file:
+        faulthandler.enable(file)
+        try:
+            yield
+        finally:
+            faulthandler.disable()
+
+
+def _log_traceback(run: Path) -> None:
+    with (run / "worker.log").open("a") as file:
+        traceback.print_exc(file=file)

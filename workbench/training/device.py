@@ -1,0 +1,167 @@
+"""What the preset leaves to the machine, decided once, before step 0, by a fixed rule.
+
+Everything here can change a bit of the result (one thread and two give different sums), so it is never decided
+from the machine's load or from whether a screen is there, and it is recorded in resolved.json: resume and replay
+take it from there.
+"""
+
+import os
+import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy
+import psutil
+import torch
+
+from workbench import __version__
+from workbench.errors import UsageError
+from workbench.preset import Preset
+
+MOST_THREADS = 16
+"""More gain nothing at the sizes that one trains on a CPU, and spin against each other."""
+
+Autocast = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    device: str
+    device_model: str
+    precision: str
+    attention: str
+    compile: bool
+    threads: int
+    python: str
+    torch: str
+    numpy: str
+    workbench: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What weights, moments and norms are kept in."""
+        return torch.float64 if self.precision == "fp64" else torch.float32
+
+    @property
+    def autocast(self) -> Autocast:
+        """The context in which the matmuls of a forward pass run."""
+        if self.precision == "bf16":
+            return partial(torch.autocast, self.torch_device.type, dtype=torch.bfloat16)
+        return nullcontext
+
+
+def resolve(preset: Preset) -> Resolved:
+    """Turn every `auto` of `[device]` into what this machine does. UsageError where it cannot do what was asked."""
+    device = _device(preset.device.name)
+    kind = device.split(":")[0]
+    precision = preset.device.precision
+    if precision == "auto":
+        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+    if precision == "fp64" and kind == "mps":
+        raise UsageError("device.precision = 'fp64': mps has no 64-bit floats; use device.name = 'cpu'")
+    return Resolved(
+        device=device,
+        device_model=_model_of(device),
+        precision=precision,
+        attention="sdpa",
+        compile=preset.device.compile == "on",
+        threads=preset.device.threads or _threads(preset.model.kind),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=numpy.__version__,
+        workbench=__version__,
+    )
+
+
+def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tuple[Resolved, dict[str, Any]]:
+    """The recorded choices for a resume or a replay, and what differs from them (only with `re_resolve`).
+
+    UsageError where this machine would give other bits.
+    """
+    now = resolve(preset)
+    names = [f.name for f in fields(Resolved)]
+    kept = {name: recorded.get(name) for name in names}
+    # Choices are taken over; what the machine is cannot be.
+    chosen = {name: kept[name] for name in ("precision", "attention", "compile", "threads")}
+    bound = ("device", "device_model", "torch", "numpy")
+    differing = {name: (kept[name], getattr(now, name)) for name in bound if kept[name] != getattr(now, name)}
+    if not differing:
+        return Resolved(**{**asdict(now), **chosen}), {}
+    if re_resolve:
+        return now, {name: [str(was), str(is_)] for name, (was, is_) in differing.items()}
+    told = "; ".join(f"{name} was {was}, is {is_}" for name, (was, is_) in differing.items())
+    raise UsageError(
+        f"this machine would not continue the run bit for bit: {told}. "
+        "Run it where it ran, or accept other bits with --re-resolve, which is recorded"
+    )
+
+
+def take(resolved: Resolved) -> None:
+    """Set torch up as resolved, for the whole process."""
+    torch.set_num_threads(resolved.threads)
+    kind = resolved.torch_device.type
+    if kind == "cuda":
+        torch.cuda.set_device(resolved.torch_device)
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def environment() -> None:
+    """What has to stand in the environment before torch is loaded."""
+    # Two trainers side by side otherwise spin each other to a tenth of their speed (measured).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic cuBLAS
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return "cuda:0"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise UsageError(
+                f"device.name = {name!r}: torch {torch.__version__} finds no CUDA device here; "
+                "use 'auto' or 'cpu', or see `workbench doctor`"
+            )
+        index = int(name.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise UsageError(f"device.name = {name!r}: this machine has {torch.cuda.device_count()} CUDA device(s)")
+        return f"cuda:{index}"
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device.name = 'mps': there is no Metal device here; use 'auto' or 'cpu'")
+    return name
+
+
+def _model_of(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _threads(kind: str) -> int:
+    """The processors that this process may use, one for models whose matrices are too small to share."""
+    if kind != "gpt":
+        return 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed, MOST_THREADS))

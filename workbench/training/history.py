@@ -1,0 +1,119 @@
+"""Where an attempt begins: at step 0, or where an earlier one left a checkpoint; and which edits it has to repeat."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workbench import preset as presets
+from workbench.data.rows import Base
+from workbench.preset import Preset
+from workbench.runs import status
+from workbench.runs.events import Event, EventReader, latest, read_events
+from workbench.runs.files import read_json
+from workbench.training import checkpoints
+from workbench.training.checkpoints import Checkpoint
+from workbench.training.loop import Edit, Position
+
+FORGETS = ("diverged", "out-of-memory")
+"""States whose edits past the checkpoint are not made again: one of them may be the cause."""
+
+
+@dataclass
+class Beginning:
+    """Everything that an attempt starts from."""
+
+    preset: Preset
+    attempt: int = 1
+    checkpoint: Checkpoint | None = None
+    position: Position = field(default_factory=Position)
+    edits: list[Edit] = field(default_factory=list)
+    """To be made at their steps."""
+    dropped: list[Edit] = field(default_factory=list)
+    """Made before, past the checkpoint, and not to be made again."""
+    records: int = 0
+    events_bytes: int = 0
+    fingerprint: str | None = None
+    """Of the corpus that this run was trained on; None for a new run."""
+    resolved: dict[str, Any] | None = None
+    differing: dict[str, Any] = field(default_factory=dict)
+    """What a resume on another machine accepted as different."""
+
+
+def preset_of(run: Path) -> Preset:
+    """The preset as the run started."""
+    return presets.load(str(run / "preset.toml")).preset
+
+
+def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool = False) -> Beginning:
+    """The next attempt of a run that ended in `state`, with `extra` as edits at its first step."""
+    reader = EventReader(run)
+    events = reader.poll()
+    checkpoint = checkpoints.newest(run)
+    attempts = 1 + sum(e.get("type") == "resume" for e in events + reader.dropped)
+    begun = bool(latest(events, "start")) or bool(checkpoint)
+    beginning = Beginning(preset_of(run), attempt=attempts + 1 if begun else 1, checkpoint=checkpoint)
+    beginning.resolved = _recorded(run)
+    if beginning.resolved:
+        beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
+    if checkpoint:
+        meta, where = checkpoint.meta, checkpoint.meta["position"]
+        beginning.preset = presets.from_document(meta["settings"], source=str(checkpoint.path / "meta.json"), folder=None)
+        beginning.records, beginning.events_bytes = int(meta["records"]), int(meta["events_bytes"])
+        beginning.position = Position(
+            step=checkpoint.step,
+            tokens=where["tokens"],
+            rows_before=where["rows_before"],
+            time=where["time"],
+            base=Base(**where["base"]),
+            done_here=list(where["done_here"]),
+            spread=list(where["spread"]),
+            best=where["best"],
+            val_loss=checkpoint.val_loss,
+            val_step=checkpoint.step if checkpoint.val_loss is not None else None,
+        )
+    else:
+        beginning.events_bytes = reader.offset_after("start") or 0
+    past = [_edit_of(e) for e in _past(run, beginning.events_bytes)]
+    if state in FORGETS or forget_edits:
+        beginning.dropped = past
+    else:
+        beginning.edits = past
+    if extra:
+        beginning.edits = [Edit(beginning.position.step, extra), *beginning.edits]
+    return beginning
+
+
+def edits_of(run: Path) -> list[Edit]:
+    """Every edit that counts, in order: what a replay has to make again."""
+    return [_edit_of(e) for e in read_events(run) if e.get("type") == "edit"]
+
+
+def answered_ids(run: Path) -> list[str]:
+    """Commands that have had their final answer in any attempt."""
+    reader = EventReader(run)
+    events = reader.poll() + reader.dropped
+    return [e["id"] for e in events if e.get("type") == "answer" and e.get("state") != "accepted"]
+
+
+def end_of(run: Path) -> Event | None:
+    """The `end` of a run's last attempt, if it had one."""
+    return latest(read_events(run), "end")
+
+
+def state_of(run: Path) -> str:
+    return status.observed(status.read(run))
+
+
+def _past(run: Path, events_bytes: int) -> list[Event]:
+    """Edits that were made after the checkpoint and have not been taken back."""
+    reader = EventReader(run)
+    return [e for at, e in reader.positions() if at > events_bytes and e.get("type") == "edit"]
+
+
+def _edit_of(event: Event) -> Edit:
+    return Edit(int(event["step"]), {key: new for key, (_, new) in event["changes"].items()}, str(event.get("id", "")))
+
+
+def _recorded(run: Path) -> dict[str, Any] | None:
+    path = run / "resolved.json"
+    return read_json(path) if path.exists() else None

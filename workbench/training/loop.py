@@ -1,0 +1,482 @@
+"""The training loop: between two steps everything that may happen, then one step, until the schedule's end.
+
+    boundary n   evals, samples and checkpoints that are due after n updates; then commands, edits, pauses
+    record n     one optimizer step (step.py), one record
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from workbench import preset as presets
+from workbench.data.batches import batch
+from workbench.data.corpus import Corpus
+from workbench.data.counter import key_of
+from workbench.data.rows import Base, Rows
+from workbench.errors import UsageError
+from workbench.plan.arithmetic import tokens_per_step
+from workbench.plan.schedule import lr_of
+from workbench.preset import Preset
+from workbench.runs.commands import Command
+from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
+from workbench.training import checkpoints
+from workbench.training.device import Resolved
+from workbench.training.evaluate import Evaluator
+from workbench.training.inspection import Inspection
+from workbench.training.journal import Journal
+from workbench.training.models import Model
+from workbench.training.optimizers import Optimizer
+from workbench.training.sampling import generate
+from workbench.training.signals import Signals
+from workbench.training.steering import Steering
+from workbench.training.step import Update, optimizer_step
+
+_DROPOUT = 4  # the purpose that keeps dropout's draws apart from those of rows and weights
+WORLD, RANK = 1, 0  # one process trains here
+
+
+class Leave(Exception):
+    """The loop ends, in this state."""
+
+    def __init__(self, state: str, exit_code: int, reason: str = "", *, command: Command | None = None) -> None:
+        super().__init__(reason)
+        self.state, self.exit_code, self.reason, self.command = state, exit_code, reason, command
+
+
+class Rewind(Exception):
+    """Back to the last checkpoint, as a new attempt in this process."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(command.id)
+        self.command = command
+
+
+class Edit(NamedTuple):
+    """Changes of live keys that act before record `step`."""
+
+    step: int
+    changes: dict[str, Any]
+    id: str = ""
+
+
+@dataclass
+class Position:
+    """Where a run stands, beside its tensors: everything that the next record depends on."""
+
+    step: int = 0
+    tokens: int = 0
+    rows_before: int = 0
+    time: float = 0.0
+    base: Base = Base()
+    done_here: list[str] = field(default_factory=list)
+    """Which of eval and sample this boundary has had."""
+    spread: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Of the recent losses: how many, their running mean, their running variance."""
+    best: float | None = None
+    val_loss: float | None = None
+    val_step: int | None = None
+
+
+class Loop:
+    def __init__(
+        self,
+        *,
+        preset: Preset,
+        corpus: Corpus,
+        resolved: Resolved,
+        model: Model,
+        optimizer: Optimizer,
+        evaluator: Evaluator,
+        journal: Journal,
+        steering: Steering,
+        signals: Signals,
+        position: Position,
+        edits: list[Edit],
+    ) -> None:
+        self.preset, self.at = preset, position
+        self._corpus, self._resolved, self._model, self._optimizer = corpus, resolved, model, optimizer
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
+        self._evaluator, self._journal, self.steering, self._signals = evaluator, journal, steering, signals
+        self._edits = sorted(edits, key=lambda e: e.step)
+        self._windows = preset.data.layout == "windows"
+        self._newline = corpus.newline if self._windows else None
+        self._train = corpus.splits["train"]
+        self.rows = self._row_function(preset, position.base)
+        self._paused = False
+        self._steps_allowed = 0
+        self._micro_allowed = -1  # −1: do not stop inside a step
+        self._pace = 0.0
+        self._next_step_at = 0.0
+        self._inspection: Inspection | None = None
+
+    # ---------------------------------------------------------------------------------- the loop
+
+    def run(self) -> None:
+        """Until the schedule's end; anything else that ends it is a Leave or a Rewind."""
+        while True:
+            self._due()
+            self._listen()
+            if self.at.step >= self.preset.schedule.steps:
+                return
+            self._step()
+
+    def _due(self) -> None:
+        """What happens after n updates: eval, sample, checkpoint, in this order, each once."""
+        n, p, at = self.at.step, self.preset, self.at
+        if "all" in at.done_here:
+            return
+        improved = False
+        if self._is_due(p.eval.every) and "eval" not in at.done_here:
+            improved = self._evaluate()
+            at.done_here.append("eval")
+        if self._is_due(p.sample.every) and "sample" not in at.done_here:
+            self._sample()
+            at.done_here.append("sample")
+        at.done_here.append("all")
+        if improved or (p.checkpoint.every and n and n % p.checkpoint.every == 0):
+            self.save()
+
+    def _is_due(self, every: int) -> bool:
+        n = self.at.step
+        return every > 0 and (n % every == 0 or n == self.preset.schedule.steps)
+
+    def _listen(self) -> None:
+        """Commands, edits, pauses and pace between two steps. Returns when the next step may run."""
+        self.steering.look(now=self._paused)
+        while True:
+            self._act_on_edits()
+            for command in self.steering.due(self.at.step):
+                self._act(command)
+            self._signals.leave_if_asked()
+            if self.at.step >= self.preset.schedule.steps or self._may_step():
+                return
+            time.sleep(0.02)
+            self.steering.look(now=self._paused)
+
+    def _may_step(self) -> bool:
+        if self._paused:
+            if not self._steps_allowed:
+                return False
+            self._steps_allowed -= 1
+            return True
+        return not self._pace or time.monotonic() >= self._next_step_at
+
+    # ---------------------------------------------------------------------------------- one step
+
+    def _step(self) -> None:
+        p, at = self.preset, self.at
+        B, T, accum = p.batch.B, p.batch.T, p.batch.accum
+        lr = lr_of(p, at.step)
+        if p.model.kind == "gpt" and p.model.dropout > 0:
+            torch.manual_seed(key_of(p.seed, _DROPOUT, at.step, RANK))
+        if self._journal.phase != "training":
+            first_compile = self._resolved.compile and self._journal.phase != "compiling" and not at.step
+            self._journal.tell(phase="compiling" if first_compile else "training")
+        if self._pace:
+            self._next_step_at = time.monotonic() + 1 / self._pace
+
+        self._paused_for = 0.0
+        began = time.perf_counter()
+        update = optimizer_step(
+            self._forward,
+            self._optimizer,
+            self._micro_batches(B, T, accum),
+            targets=self._targets(),
+            lr=lr,
+            weight_decay=p.optimizer.weight_decay,
+            clip=p.optimizer.clip,
+            autocast=self._resolved.autocast,
+            watch=self._watch if accum > 1 or self._inspection or self._micro_allowed >= 0 else None,
+        )
+        seconds = time.perf_counter() - began - self._paused_for
+
+        flags = (CLIPPED if update.clipped else 0) | (0 if update.applied else NOT_FINITE) | self._spike(update)
+        before = at.rows_before
+        at.rows_before += B * accum * WORLD
+        at.tokens += self._targets()
+        at.time += seconds
+        self._journal.record(
+            (at.step, at.tokens, before, update.loss, lr, update.grad_norm, seconds, at.time,
+             B, T, accum, WORLD, flags)
+        )  # fmt: skip
+        if self._inspection:
+            self._finish_inspection(update.loss, before)
+        if not update.applied:
+            self._diverged(update, before)
+        at.step += 1
+        at.done_here = []
+
+    def _targets(self) -> int:
+        b = self.preset.batch
+        return tokens_per_step(B=b.B, T=b.T, accum=b.accum, world=WORLD, layout=self.preset.data.layout)
+
+    def _micro_batches(self, B: int, T: int, accum: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """This rank's (x, y) of each micro-step, consecutive slices of the step's rows."""
+        offsets = self.rows.offsets(self.at.rows_before, B * accum * WORLD)
+        device = self._resolved.torch_device
+        for micro in range(accum):
+            begin = (micro * WORLD + RANK) * B
+            x, y = batch(self._train, offsets[begin : begin + B], T, self._newline)
+            x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+            if self._inspection:
+                self._inspection.rows(x, y)
+            yield x, y
+
+    def _watch(self, micro: int, loss: Tensor, logits: Tensor, losses: Tensor) -> None:
+        """Between micro-steps: commands are acknowledged; a micro-step run stops here."""
+        if self._inspection:
+            self._inspection.losses(logits, losses)
+        self.steering.look()
+        self.steering.inside()
+        if self._micro_allowed < 0:
+            return
+        self._micro_allowed = max(0, self._micro_allowed - 1)
+        waited = time.perf_counter()
+        self._journal.tell(state="paused", phase=f"after micro-batch {micro + 1} of {self.preset.batch.accum}")
+        while self._micro_allowed == 0:
+            self.steering.look(now=True)
+            for command in self.steering.inside():
+                if command.at is not None or command.command not in ("unpause", "step", "stop"):
+                    continue  # it waits for the end of the step
+                if command.command == "stop":
+                    self._micro_allowed = -1
+                    break
+                self.steering.take(command)
+                self._act(command)
+            if self._signals.received:
+                self._micro_allowed = -1
+            time.sleep(0.02)
+        self._journal.tell(state="running", phase="training")
+        self._paused_for += time.perf_counter() - waited
+
+    def _spike(self, update: Update) -> int:
+        """SPIKE where the loss stands six deviations above the mean of the last fifty or so."""
+        if not math.isfinite(update.loss):
+            return 0
+        seen, mean, variance = self.at.spread
+        away = update.loss - mean
+        spike = seen >= 50 and away > 6 * math.sqrt(variance) and away > 1e-3
+        weight = max(1 / (seen + 1), 0.02)
+        self.at.spread = [seen + 1, mean + weight * away, (1 - weight) * (variance + weight * away * away)]
+        return SPIKE if spike else 0
+
+    def _diverged(self, update: Update, first_row: int) -> None:
+        what = "loss" if not math.isfinite(update.loss) else "gradient norm"
+        value = update.loss if what == "loss" else update.grad_norm
+        offsets = self.rows.offsets(first_row, min(4, self.preset.batch.B)).tolist()
+        last = checkpoints.newest(self._journal.run)
+        raise Leave(
+            "diverged",
+            3,
+            f"the {what} of record {self.at.step} is {value}; the update was not applied. Its rows start at tokens "
+            f"{', '.join(map(str, offsets))} … of the training split (`workbench rows {self._journal.run.name} "
+            f"--step {self.at.step}` shows them). "
+            + (f"The last good checkpoint is step {last.step}: " if last else "There is no checkpoint yet: ")
+            + f"try `workbench resume {self._journal.run.name} --set lr={self.preset.optimizer.lr / 3:.2g}`",
+        )
+
+    # ---------------------------------------------------------------------------------- what is due
+
+    def _evaluate(self) -> bool:
+        """Returns whether the validation loss is the best so far."""
+        phase = self._journal.phase
+        self._journal.tell(phase="evaluating")
+        result = self._evaluator(self._model, self._in_between)
+        fields: dict[str, Any] = {
+            "step": self.at.step,
+            "train_loss": result.train_loss,
+            "val_loss": result.val_loss,
+            "perplexity": None if result.val_loss is None else _exp(result.val_loss),
+        }
+        val = result.val_loss
+        self.at.val_loss, self.at.val_step = val, self.at.step
+        improved = val is not None and (self.at.best is None or val < self.at.best)
+        target = self.preset.eval.target
+        if val is not None and target > 0 and val <= target and (self.at.best is None or self.at.best > target):
+            fields["target_reached"] = target
+        if improved:
+            self.at.best = val
+        self._journal.event("eval", **fields)
+        self._journal.tell(phase=phase)
+        return improved
+
+    def _sample(self) -> None:
+        phase, p = self._journal.phase, self.preset.sample
+        self._journal.tell(phase="sampling")
+        prompt = prompt_of(self.preset, self._corpus)
+        with self._resolved.autocast():
+            ids = generate(
+                self._model,
+                self._corpus.tokenizer.encode(prompt),
+                tokens=p.tokens,
+                T=self.preset.model.context or self.preset.batch.T,
+                temperature=p.temperature,
+                top_k=p.top_k,
+                seed=p.seed,
+                newline=self._newline,
+            )
+        text = self._corpus.tokenizer.decode(ids)
+        self._journal.event("sample", step=self.at.step, prompt=prompt, text=text)
+        self._journal.tell(phase=phase)
+
+    def save(self) -> None:
+        """A checkpoint of this boundary."""
+        phase = self._journal.phase
+        self._journal.tell(phase="saving")
+        checkpoints.write(
+            self._journal.run, self.at.step, self._model, self._optimizer, self._corpus.tokenizer, self._meta
+        )
+        checkpoints.prune(self._journal.run)
+        self._journal.tell(phase=phase)
+
+    def _meta(self) -> checkpoints.Meta:
+        at = self.at
+        val = at.val_loss if at.val_step == at.step else None
+        self._journal.event(
+            "checkpoint", step=at.step, path=f"checkpoints/step-{at.step:08d}", val_loss=val,
+            best=val is not None and val == at.best,
+        )  # fmt: skip
+        records, events_bytes = self._journal.sync()
+        return {
+            "records": records,
+            "events_bytes": events_bytes,
+            "attempt": self._journal.attempt,
+            "val_loss": val,
+            "settings": presets.to_document(self.preset),
+            "vocab": self._corpus.tokenizer.vocab_size,
+            "fingerprint": self._corpus.fingerprint,
+            "position": {
+                "tokens": at.tokens,
+                "rows_before": at.rows_before,
+                "time": at.time,
+                "base": self.rows.base.to_json(),
+                "done_here": at.done_here,
+                "spread": at.spread,
+                "best": at.best,
+            },
+        }
+
+    def _in_between(self) -> None:
+        """Between the batches of an eval: still listening, and leaving at once when told to."""
+        self.steering.look()
+        self.steering.inside()
+        self._signals.leave_if_asked()
+
+    # ---------------------------------------------------------------------------------- commands
+
+    def _act(self, command: Command) -> None:
+        name, args = command.command, command.arguments
+        try:
+            if name in ("stop", "rewind"):
+                raise Leave("stopped", 0, command=command) if name == "stop" else Rewind(command)
+            if name == "set":
+                self._edit(Edit(self.at.step, _changes_of(args), command.id))
+            elif name == "inspect":
+                self._inspection = Inspection(command.id, int(args.get("top", 5)))
+                self.steering.acknowledge([command])
+                return
+            else:
+                self._simple(name, args)
+        except UsageError as error:
+            self.steering.finish(command.id, "refused", str(error))
+        else:
+            self.steering.finish(command.id, "applied")
+
+    def _simple(self, name: str, args: dict[str, Any]) -> None:
+        if name == "pause":
+            self._paused, self._steps_allowed = True, 0
+            self._journal.tell(state="paused")
+        elif name == "unpause":
+            self._paused, self._micro_allowed = False, -1
+            self._journal.tell(state="running")
+        elif name == "step":
+            self._paused = True
+            if args.get("micro"):
+                if self._micro_allowed < 0:
+                    self._steps_allowed = 1
+                self._micro_allowed = 1
+            else:
+                self._steps_allowed = 0 if self._micro_allowed >= 0 else 1  # inside one: it is the one to finish
+                self._micro_allowed = -1
+            self._journal.tell(state="paused")
+        elif name == "pace":
+            rate = args.get("rate", 0)
+            if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < math.inf:
+                raise UsageError(f"pace: rate is {rate!r}; expected steps a second, 0 for full speed")
+            self._pace, self._next_step_at = float(rate), 0.0
+        elif name == "eval":
+            self._evaluate()
+        elif name == "sample":
+            self._sample()
+        elif name == "save":
+            self.save()
+
+    def _act_on_edits(self) -> None:
+        """Edits that this attempt was given: a replay's, or those that a lost attempt had made."""
+        while self._edits and self._edits[0].step <= self.at.step:
+            self._edit(self._edits.pop(0))
+
+    def _edit(self, edit: Edit) -> None:
+        """Change live settings before record `edit.step`. UsageError where they cannot be, and nothing changed."""
+        dead = [key for key in edit.changes if not presets.live_key(key)]
+        if dead:
+            raise UsageError(f"{', '.join(dead)}: not a live key; it needs a new run")
+        new = presets.apply(self.preset, edit.changes)
+        T_changes = new.batch.T != self.preset.batch.T
+        if T_changes and new.model.kind == "mlp":
+            raise UsageError("batch.T: an mlp's context is fixed by its weights; another T needs a new run")
+        if new.schedule.steps < self.at.step:
+            raise UsageError(f"schedule.steps = {new.schedule.steps}: {self.at.step} updates are done already")
+        rows = self.rows.edited(self.at.rows_before, T=new.batch.T, order=new.data.order)
+        prompt_of(new, self._corpus)
+        changes = {key: list(both) for key, both in presets.changes(self.preset, new).items()}
+        self._journal.event(
+            "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()
+        )
+        self.preset, self.rows = new, rows
+        self._journal.tell(steps=new.schedule.steps)
+
+    def _finish_inspection(self, loss: float, rows_before: int) -> None:
+        inspection, self._inspection = self._inspection, None
+        assert inspection is not None
+        about = {"step": self.at.step, "rows_before": rows_before}
+        path, hash_ = inspection.write(self._journal.run, loss, about)
+        self.steering.finish(inspection.id, "applied", file=f"inspect/{path.name}", hash=hash_)
+
+    def _row_function(self, p: Preset, base: Base) -> Rows:
+        return Rows(
+            tokens=self._train.n, T=p.batch.T, seed=p.seed, order=p.data.order, stride=p.data.stride,
+            windows=self._windows, base=base,
+        )  # fmt: skip
+
+
+def prompt_of(preset: Preset, corpus: Corpus) -> str:
+    """The prompt to sample from. The default newline stands for the corpus's own beginning where it has none."""
+    prompt = preset.sample.prompt
+    if prompt == "\n" and corpus.newline is None and corpus.tokenizer.name == "char":
+        first = corpus.splits["train"].read(0, 1)
+        return corpus.tokenizer.decode(first)
+    try:
+        ids = corpus.tokenizer.encode(prompt)
+    except UsageError as error:
+        raise UsageError(f"sample.prompt = {prompt!r}: {error}") from None
+    if not len(ids):
+        raise UsageError("sample.prompt = '': expected at least one character to start from")
+    return prompt
+
+
+def _changes_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    changes = arguments.get("changes")
+    if not isinstance(changes, dict) or not changes:
+        raise UsageError("set: expected `changes`, an object of keys and values")
+    return changes
+
+
+def _exp(loss: float) -> float:
+    return math.exp(loss) if loss < 700 else math.inf
+

@@ -1,0 +1,183 @@
+"""The three models: gpt, mlp, bigram. Each maps x, (B, T) ids, to logits over the vocabulary of V tokens.
+
+    gpt     (B, T) -> (B, T, V)   GPT-2 as nanoGPT builds it
+    mlp     (B, T) -> (B, V)      Bengio et al. (2003) as makemore builds it: a fixed context of T tokens
+    bigram  (B, T) -> (B, T, V)   a table: the next token's logits, given this one's
+
+Initial weights are drawn on the CPU in fp32 from a generator of the model's own, seeded by the run's seed, so
+they are the same whatever the device, the threads, the precision or the batch size.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from workbench.data.counter import key_of
+from workbench.preset import ModelTable
+
+_INIT = 3  # the purpose that keeps these draws apart from those of rows and dropout
+
+
+def build(table: ModelTable, *, vocab: int, T: int, seed: int) -> "Model":
+    """The model of a preset, in fp32 on the CPU; `T` is the longest row it must take."""
+    generator = torch.Generator().manual_seed(key_of(seed, _INIT))
+    model: Model
+    if table.kind == "gpt":
+        model = GPT(table, vocab, T)
+    elif table.kind == "mlp":
+        model = MLP(table, vocab, T)
+    else:
+        model = Bigram(vocab)
+    model.initialise(generator)
+    return model
+
+
+class Model(nn.Module):
+    """What every model has beside `forward`: its own initialisation, and which weights Muon may take."""
+
+    def initialise(self, generator: torch.Generator) -> None:
+        raise NotImplementedError
+
+    def block_matrices(self) -> list[nn.Parameter]:
+        """The hidden layers' matrices: Muon takes these, AdamW takes the rest."""
+        return []
+
+
+# ---------------------------------------------------------------------------------------------- gpt
+
+
+class GPT(Model):
+    """Pre-norm, learned positions, tied embeddings, GELU, residual projections scaled at initialisation."""
+
+    def __init__(self, table: ModelTable, vocab: int, context: int) -> None:
+        super().__init__()
+        self.context = context
+        self.token_embedding = nn.Embedding(vocab, table.width)
+        self.position_embedding = nn.Embedding(context, table.width)
+        self.dropout = nn.Dropout(table.dropout)
+        self.blocks = nn.ModuleList(Block(table) for _ in range(table.layers))
+        self.norm = nn.LayerNorm(table.width, bias=table.bias)
+        self.register_buffer("positions", torch.arange(context), persistent=False)
+        self.positions: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.token_embedding(x) + self.position_embedding(self.positions[: x.shape[1]])  # (B, T, width)
+        h = self.dropout(h)
+        for block in self.blocks:
+            h = block(h)
+        return F.linear(self.norm(h), self.token_embedding.weight)  # tied: the head is the embedding
+
+    def initialise(self, generator: torch.Generator) -> None:
+        residual = 0.02 / math.sqrt(2 * len(self.blocks))
+        for name, parameter in self.named_parameters():
+            if parameter.dim() < 2:  # norms' gains stay 1, biases 0
+                nn.init.ones_(parameter) if name.endswith("norm.weight") else nn.init.zeros_(parameter)
+            else:
+                std = residual if name.endswith("project.weight") else 0.02
+                nn.init.normal_(parameter, std=std, generator=generator)
+
+    def block_matrices(self) -> list[nn.Parameter]:
+        return [p for p in self.blocks.parameters() if p.dim() == 2]
+
+
+class Block(nn.Module):
+    def __init__(self, table: ModelTable) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(table.width, bias=table.bias)
+        self.attention = Attention(table)
+        self.feed_forward_norm = nn.LayerNorm(table.width, bias=table.bias)
+        self.feed_forward = FeedForward(table)
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = h + self.attention(self.attention_norm(h))
+        h = h + self.feed_forward(self.feed_forward_norm(h))
+        return h
+
+
+class Attention(nn.Module):
+    """Causal self-attention: position t sees positions 0 … t."""
+
+    def __init__(self, table: ModelTable) -> None:
+        super().__init__()
+        self.heads = table.heads
+        self.query_key_value = nn.Linear(table.width, 3 * table.width, bias=table.bias)
+        self.project = nn.Linear(table.width, table.width, bias=table.bias)
+        self.p = table.dropout
+        self.dropout = nn.Dropout(table.dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        B, T, width = h.shape
+        q, k, v = (
+            part.view(B, T, self.heads, width // self.heads).transpose(1, 2)  # (B, heads, T, width / heads)
+            for part in self.query_key_value(h).split(width, dim=2)
+        )
+        p = self.p if self.training else 0.0
+        seen = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)
+        out: Tensor = self.dropout(self.project(seen.transpose(1, 2).reshape(B, T, width)))
+        return out
+
+
+class FeedForward(nn.Module):
+    def __init__(self, table: ModelTable) -> None:
+        super().__init__()
+        self.expand = nn.Linear(table.width, 4 * table.width, bias=table.bias)
+        self.project = nn.Linear(4 * table.width, table.width, bias=table.bias)
+        self.dropout = nn.Dropout(table.dropout)
+
+    def forward(self, h: Tensor) -> Tensor:
+        out: Tensor = self.dropout(self.project(F.gelu(self.expand(h))))
+        return out
+
+
+# ---------------------------------------------------------------------------------------------- mlp
+
+
+class MLP(Model):
+    """The T tokens' embeddings side by side, one tanh layer, logits of the one token that follows."""
+
+    def __init__(self, table: ModelTable, vocab: int, context: int) -> None:
+        super().__init__()
+        batch_norm = table.norm == "batch"
+        self.embedding = nn.Embedding(vocab, table.embedding)
+        self.hidden = nn.Linear(context * table.embedding, table.hidden, bias=not batch_norm)
+        # Its own mean is subtracted, so a bias before it would learn nothing.
+        self.norm = nn.BatchNorm1d(table.hidden, momentum=0.01) if batch_norm else nn.Identity()
+        self.output = nn.Linear(table.hidden, vocab)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embedding(x).flatten(1)  # (B, T * embedding)
+        h = torch.tanh(self.norm(self.hidden(h)))  # (B, hidden)
+        logits: Tensor = self.output(h)
+        return logits
+
+    def initialise(self, generator: torch.Generator) -> None:
+        fan_in = self.hidden.in_features
+        nn.init.normal_(self.embedding.weight, generator=generator)
+        nn.init.normal_(self.hidden.weight, std=(5 / 3) / math.sqrt(fan_in), generator=generator)  # tanh's gain
+        if self.hidden.bias is not None:
+            nn.init.normal_(self.hidden.bias, std=0.01, generator=generator)
+        nn.init.normal_(self.output.weight, std=0.01, generator=generator)  # near-even guesses: loss ln V
+        nn.init.zeros_(self.output.bias)
+
+    def block_matrices(self) -> list[nn.Parameter]:
+        return [self.hidden.weight]
+
+
+# ------------------------------------------------------------------------------------------- bigram
+
+
+class Bigram(Model):
+    """A table of V×V logits: row i is what follows token i."""
+
+    def __init__(self, vocab: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(vocab, vocab)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.table(x)
+        return logits
+
+    def initialise(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.table.weight, std=0.02, generator=generator)

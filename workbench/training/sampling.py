@@ -1,0 +1,61 @@
+"""Text out of a model: from a prompt, token by token, with a generator of its own, so training never notices."""
+
+import numpy as np
+import torch
+
+from workbench.data.counter import key_of
+from workbench.training.models import Model
+
+_SAMPLE = 5  # the purpose that keeps these draws apart
+
+
+@torch.no_grad()
+def generate(
+    model: Model,
+    prompt: np.ndarray,
+    *,
+    tokens: int,
+    T: int,
+    temperature: float,
+    top_k: int,
+    seed: int,
+    newline: int | None = None,
+) -> list[int]:
+    """`tokens` ids that follow the prompt's. temperature 0 takes the likeliest; top_k 0 allows every token.
+
+    With `newline` (the windows layout) the model sees what it was trained on: this line's tokens, newlines before.
+    """
+    was_training = model.training
+    model.eval()
+    parameter = next(model.parameters())
+    generator = torch.Generator().manual_seed(key_of(seed, _SAMPLE))
+    ids = [int(i) for i in prompt]
+    try:
+        for _ in range(tokens):
+            x = torch.tensor([_context(ids, T, newline)], device=parameter.device)
+            logits = model(x)
+            last = (logits[0, -1] if logits.dim() == 3 else logits[0]).double().cpu()  # (V,)
+            ids.append(_choose(last, temperature, top_k, generator))
+    finally:
+        model.train(was_training)
+    return ids[len(prompt) :]
+
+
+def _context(ids: list[int], T: int, newline: int | None) -> list[int]:
+    if newline is None:
+        return ids[-T:]
+    line: list[int] = []
+    for token in reversed(ids[-T:]):
+        if token == newline:
+            break
+        line.insert(0, token)
+    return [newline] * (T - len(line)) + line
+
+
+def _choose(logits: torch.Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
+    if temperature == 0:
+        return int(logits.argmax())
+    logits = logits / temperature
+    if 0 < top_k < len(logits):
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], float("-inf"))
+    return int(torch.multinomial(logits.softmax(0), 1, generator=generator))

@@ -1,0 +1,79 @@
+"""What the worker hears: commands, in order, each answered exactly once per state.
+
+They are read between micro-steps and act between steps. What is not due yet is acknowledged as accepted and kept;
+what was written before this attempt began is answered `expired`.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+
+from workbench.runs.commands import Bad, Command, Inbox
+
+EVERY = 0.1
+"""Seconds between two looks into commands/ while training: ten a second cost nothing and feel immediate."""
+
+Say = Callable[..., object]
+
+
+class Steering:
+    def __init__(self, inbox: Inbox, answer: Say, *, answered: Iterable[str]) -> None:
+        """`answer(id=, state=, reason=)` writes the answer; `answered` are ids that have had their final one."""
+        self._inbox, self._answer = inbox, answer
+        self._finished = set(answered)
+        self._waiting: list[Command] = []
+        self._accepted: set[str] = set()
+        self._next_look = 0.0
+        for found in inbox.poll():
+            if found.id not in self._finished:
+                answer(id=found.id, state="expired", reason="written before this attempt of the worker began")
+            self._inbox.remove(found.id)
+            self._finished.add(found.id)
+
+    def look(self, *, now: bool = False) -> None:
+        """Read what has arrived, unless the last look was a moment ago."""
+        clock = time.monotonic()
+        if not now and clock < self._next_look:
+            return
+        self._next_look = clock + EVERY
+        held = {c.id for c in self._waiting}
+        for found in self._inbox.poll():
+            if found.id in held:
+                continue
+            if found.id in self._finished:  # an id acts once
+                self._inbox.remove(found.id)
+            elif isinstance(found, Bad):
+                self.finish(found.id, "refused", found.reason)
+            else:
+                self._waiting.append(found)
+
+    def due(self, step: int) -> list[Command]:
+        """What is to act now, before record `step`; the rest is acknowledged, or refused if its step is past."""
+        if not self._waiting:
+            return []
+        now = [c for c in self._waiting if c.at is None or c.at == step]
+        for command in [c for c in self._waiting if c.at is not None and c.at < step]:
+            self.finish(command.id, "refused", f"step {command.at} is past: {step} updates are done")
+        self._waiting = [c for c in self._waiting if c.at is not None and c.at > step]
+        self.acknowledge(self._waiting)
+        return now
+
+    def inside(self) -> list[Command]:
+        """What waits while a step is under way: acknowledged, and still waiting."""
+        self.acknowledge(self._waiting)
+        return list(self._waiting)
+
+    def take(self, command: Command) -> None:
+        """It acts after all inside the step: it no longer waits."""
+        self._waiting.remove(command)
+
+    def acknowledge(self, commands: Iterable[Command]) -> None:
+        for command in commands:
+            if command.id not in self._accepted:
+                self._accepted.add(command.id)
+                self._answer(id=command.id, state="accepted", reason="")
+
+    def finish(self, id: str, state: str, reason: str = "", **more: object) -> None:
+        """The final answer, and then the file goes: a crash in between leaves an id that is known."""
+        self._answer(id=id, state=state, reason=reason, **more)
+        self._finished.add(id)
+        self._inbox.remove(id)

@@ -1,0 +1,152 @@
+"""The worker: one process that trains one run in the foreground, whoever listens.
+
+A new run, a resume and a replay differ in where they begin; all three check everything that can be refused before
+they write anything.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from workbench import preset as presets
+from workbench.data.corpus import open_corpus
+from workbench.data.rows import Rows
+from workbench.data.scan import Progress
+from workbench.errors import DataError, UsageError, WorkbenchError
+from workbench.preset import Preset
+from workbench.runs import directory, status
+from workbench.runs.files import Lock, read_json
+from workbench.training import device, history
+from workbench.training.attempt import Outcome, Prepared, out_of_memory, work
+from workbench.training.history import Beginning
+from workbench.training.journal import Narrator
+from workbench.training.loop import prompt_of
+from workbench.training.models import build
+from workbench.training.signals import Signals
+
+
+Tell = Callable[[str], None]
+"""Takes what the user should know about how the run came to be."""
+
+
+class Busy(UsageError):
+    """Another worker has the run. Exit code 2."""
+
+
+class OutOfMemory(WorkbenchError):
+    """The model does not fit before the first step. Exit code 4."""
+
+    exit_code = 4
+
+
+def new(
+    preset: Preset, folder: Path, *, narrators: Sequence[Narrator], signals: Signals, progress: Progress, tell: Tell
+) -> Outcome:
+    """Train a preset to its end, in a run directory of its own."""
+    beginning = Beginning(preset)
+    prepared = prepare(beginning, progress, tell)
+    run = directory.create(folder, preset.name, presets.to_toml(preset))
+    with locked(run):
+        return work(run, beginning, prepared, narrators=list(narrators), signals=signals)
+
+
+def resume(
+    run: Path,
+    extra: dict[str, Any],
+    *,
+    narrators: Sequence[Narrator],
+    signals: Signals,
+    progress: Progress,
+    tell: Tell,
+    re_resolve: bool = False,
+) -> Outcome:
+    """Go on from the last checkpoint, with `extra` (dotted key to value) edited at its step."""
+    with locked(run):
+        beginning = history.from_run(run, state=history.state_of(run), extra=extra)
+        live = presets.apply(beginning.preset, extra) if extra else beginning.preset
+        dead = [key for key in extra if not presets.live_key(key)]
+        if dead:
+            raise UsageError(f"{', '.join(dead)}: not a live key, so it cannot change in a resume; start a new run")
+        if live.schedule.steps < beginning.position.step:
+            raise UsageError(
+                f"schedule.steps = {live.schedule.steps:,}: {beginning.position.step:,} updates are done already"
+            )
+        prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
+        return work(run, beginning, prepared, narrators=list(narrators), signals=signals)
+
+
+def replay(
+    run: Path,
+    folder: Path,
+    *,
+    narrators: Sequence[Narrator],
+    signals: Signals,
+    name: str | None = None,
+    progress: Progress,
+    tell: Tell,
+    re_resolve: bool = False,
+) -> Outcome:
+    """The same run again as a new one, its edits made again at their steps."""
+    beginning = Beginning(history.preset_of(run), edits=history.edits_of(run))
+    if (run / "resolved.json").exists():
+        beginning.resolved = read_json(run / "resolved.json")
+        beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
+    prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
+    again = directory.create(folder, name or beginning.preset.name, presets.to_toml(beginning.preset))
+    with locked(again):
+        return work(again, beginning, prepared, narrators=list(narrators), signals=signals)
+
+
+def prepare(beginning: Beginning, progress: Progress, tell: Tell, *, re_resolve: bool = False) -> Prepared:
+    """Open the corpus, resolve the machine, build the model. Raises WorkbenchError; nothing has been written."""
+    try:
+        return _prepared(beginning, progress, tell, re_resolve)
+    except (MemoryError, RuntimeError, torch.OutOfMemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise OutOfMemory(f"the model does not fit into memory: {str(error).splitlines()[0]}") from None
+
+
+def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: bool) -> Prepared:
+    preset = beginning.preset
+    if beginning.resolved:
+        resolved, beginning.differing = device.again(beginning.resolved, preset, re_resolve=re_resolve)
+    else:
+        resolved = device.resolve(preset)
+    device.take(resolved)
+    corpus = open_corpus(preset.data, progress=progress)
+    for note in corpus.notes:
+        tell(note)
+    if beginning.fingerprint and beginning.fingerprint != corpus.fingerprint:
+        raise DataError(
+            f"the corpus has changed since the run began: its fingerprint was {beginning.fingerprint[:16]}…, is "
+            f"{corpus.fingerprint[:16]}…; put the same text back, or start a new run"
+        )
+    newline = corpus.newline if preset.data.layout == "windows" else None
+    Rows(
+        tokens=corpus.splits["train"].n, T=preset.batch.T, seed=preset.seed, order=preset.data.order,
+        stride=preset.data.stride, windows=newline is not None,
+    )  # fmt: skip
+    prompt_of(preset, corpus)
+    T = preset.model.context or preset.batch.T
+    model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
+    model.to(device=resolved.torch_device, dtype=resolved.dtype)
+    return Prepared(preset, corpus, resolved, model, sum(p.numel() for p in model.parameters()))
+
+
+@contextlib.contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold the run's lock, or raise Busy: two workers must never write one directory."""
+    lock = Lock(run / "lock")
+    there = status.read(run)
+    if not lock.acquire():
+        raise Busy(f"{run.name}: another worker has it (pid {there.pid if there else 'unknown'})")
+    try:
+        if not lock.supported and there and status.observed(there) in status.LIVE:
+            raise Busy(f"{run.name}: a worker on {there.host} has it, and this file system has no locks")
+        yield
+    finally:
+        lock.release()
