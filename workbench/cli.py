@@ -1,10 +1,361 @@
-"""placeholder"""
+"""The command line: which words exist, and which room each one opens. Rooms are imported when their word is used."""
+
+import argparse
+import contextlib
+import os
 import sys
-def main(argv=None):
-    from workbench import headless, preset
-    a=sys.argv[1:]
-    from workbench.errors import WorkbenchError
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from workbench import __version__
+from workbench.errors import UsageError, WorkbenchError
+
+DESCRIPTION = """\
+A terminal workbench for training small language models.
+
+  workbench --headless PRESET             train here and now, no screen
+  workbench --headless PRESET --dry-run   what it would be: parameters, tokens a step, memory
+  workbench runs                          what ran and what runs
+  workbench set RUN lr=3e-4 accum=2       edit a running run; prints the step at which it acts
+  workbench pause|stop RUN                stop finishes the step and saves first
+  workbench resume RUN                    unpauses a paused run, continues an ended one
+  workbench replay RUN                    the same run again, edits included, as a new run
+  workbench data [NAME]                   datasets: what is here, what can be fetched
+  workbench rows PRESET|RUN               the exact x/y rows of any step
+  workbench sample RUN --prompt TEXT      text from its last checkpoint
+  workbench eval RUN                      losses of its last checkpoint
+  workbench export RUN --csv|--jsonl      everything that was recorded
+  workbench doctor                        what is missing on this machine, and how to mend it
+
+PRESET is a TOML file or a shipped preset's name (char, shakespeare, names, …).
+RUN is a run's name, a prefix that only one has, a path, or `last`.
+`workbench WORD --help` tells the rest."""
+
+EXITS = """\
+exit codes: 0 done, or stopped on request · 2 bad usage or preset · 3 the loss became NaN or infinite ·
+4 out of memory · 5 the data cannot be had · 130, 143 after SIGINT, SIGTERM, with a checkpoint · 1 anything else"""
+
+Arguments = argparse.Namespace
+Word = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], int]]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with our way of telling an error: one line, and what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code; whatever a user can mend is told in one message, without traceback."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return headless.train(preset.load(a[1], sets=[a[i+1] for i in range(len(a)) if a[i]=='--set']), telling=headless.Telling(json='--json' in a))
-    except WorkbenchError as e:
-        print(e, file=sys.stderr); return e.exit_code
+        return _dispatch(arguments)
+    except WorkbenchError as error:
+        from workbench.data.visible import visible
+
+        with contextlib.suppress(OSError):
+            print(f"workbench: {visible(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `workbench export … | head`: not our error, and nothing more to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if arguments and arguments[0] in WORDS:
+        word, *rest = arguments
+        declare, run = WORDS[word]
+        parser = Parser(prog=f"workbench {word}", description=run.__doc__)
+        declare(parser)
+        return run(parser.parse_args(rest))
+    parser = Parser(
+        prog="workbench",
+        description=DESCRIPTION,
+        epilog=EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("preset", nargs="?", metavar="PRESET", help="a TOML file or a shipped preset's name")
+    parser.add_argument("--headless", action="store_true", help="train here and now, no screen")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be trained; make nothing")
+    parser.add_argument("--version", action="version", version=f"workbench {__version__}")
+    _launch_options(parser)
+    _telling_options(parser)
+    return _train(parser.parse_args(arguments))
+
+
+# ------------------------------------------------------------------------------------------ training here
+
+
+def _train(a: Arguments) -> int:
+    if not a.preset:
+        if a.headless or a.dry_run:
+            raise UsageError("which preset? name a TOML file or a shipped preset, as in `workbench --headless char`")
+        a.preset = "char"
+    if not (a.headless or a.dry_run):
+        raise UsageError(
+            f"this version has no screen yet: train with `workbench --headless {a.preset}`, "
+            "look at its rows with `workbench rows`"
+        )
+    from workbench import preset
+
+    loaded = preset.load(a.preset, sets=a.set, steps=a.steps, name=a.name)
+    from workbench import headless
+
+    if not a.quiet:
+        for note in loaded.notes:
+            headless.narrate(note)
+    if a.dry_run:
+        from workbench.words import dry_run
+
+        return dry_run.tell(loaded.preset, json=a.json, progress=headless.Preparing(silent=a.quiet or a.json))
+    return headless.train(loaded, runs=a.runs_dir, telling=headless.Telling(a.json, a.quiet))
+
+
+def _resume(a: Arguments) -> int:
+    """Unpause a paused run, or continue an ended one from its last checkpoint."""
+    if a.detach:
+        return _detached(a)
+    from workbench import headless, preset
+
+    changes = dict(preset.parse_assignment(text) for text in a.set)
+    if a.steps is not None:
+        changes["schedule.steps"] = a.steps
+    return headless.resume(_run(a), changes, telling=headless.Telling(a.json, a.quiet), re_resolve=a.re_resolve)
+
+
+def _replay(a: Arguments) -> int:
+    """Train the same run again, edits included, as a new run."""
+    if a.detach:
+        return _detached(a)
+    from workbench import headless
+
+    return headless.replay(
+        _run(a),
+        runs=a.runs_dir,
+        name=a.name,
+        telling=headless.Telling(a.json, a.quiet),
+        re_resolve=a.re_resolve,
+    )
+
+
+def _detached(a: Arguments) -> int:
+    from workbench.headless import detach
+
+    return detach.start(a)
+
+
+def _declare_resume(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an edit at its first step")
+    parser.add_argument("--steps", type=int, metavar="N", help="train to N updates in all")
+    _attempt_options(parser)
+
+
+def _declare_replay(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    parser.add_argument("--name", metavar="NAME", help="the new run's name")
+    _attempt_options(parser)
+
+
+# ------------------------------------------------------------------------------------------ steering
+
+
+def _runs(a: Arguments) -> int:
+    """What ran and what runs, the newest last."""
+    from workbench.words import runs
+
+    return runs.tell(a.runs_dir, json=a.json)
+
+
+def _set(a: Arguments) -> int:
+    """Edit a running run; prints the step at which it acts."""
+    from workbench.words import steer
+
+    return steer.edit(_run(a), a.assignments, at=a.at, timeout=a.timeout, json=a.json)
+
+
+def _pause(a: Arguments) -> int:
+    """Pause a run after the step that it is in."""
+    from workbench.words import steer
+
+    return steer.ask(_run(a), "pause", timeout=a.timeout, json=a.json)
+
+
+def _stop(a: Arguments) -> int:
+    """End a run: it finishes its step and saves first."""
+    from workbench.words import steer
+
+    return steer.ask(_run(a), "stop", timeout=a.timeout, json=a.json)
+
+
+def _declare_runs(parser: argparse.ArgumentParser) -> None:
+    _runs_dir(parser)
+    _json(parser)
+
+
+def _declare_set(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    parser.add_argument("assignments", nargs="+", metavar="KEY=VALUE", help="as in lr=3e-4 accum=2")
+    parser.add_argument("--at", type=int, metavar="STEP", help="act after this many updates, not at once")
+    _answer_options(parser)
+
+
+def _declare_ask(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    _answer_options(parser)
+
+
+# ------------------------------------------------------------------------------------------ looking
+
+
+def _data(a: Arguments) -> int:
+    """Datasets: what is here, what can be fetched, what each holds."""
+    from workbench.words import data
+
+    return data.tell(a.name, tokenizer=a.tokenizer, fetch=a.fetch, json=a.json)
+
+
+def _rows(a: Arguments) -> int:
+    """The exact x/y rows of record N of a preset or a run."""
+    from workbench.words import rows
+
+    return rows.tell(a.source, sets=a.set, step=a.step, runs=a.runs_dir, json=a.json)
+
+
+def _export(a: Arguments) -> int:
+    """Everything in steps.bin and events.jsonl, on stdout."""
+    from workbench.words import export
+
+    return export.csv(_run(a)) if a.csv else export.jsonl(_run(a))
+
+
+def _sample(a: Arguments) -> int:
+    """Text from a run's last checkpoint."""
+    from workbench.training import offline
+
+    return offline.sample(
+        _run(a),
+        prompt=a.prompt,
+        tokens=a.tokens,
+        temperature=a.temperature,
+        top_k=a.top_k,
+        seed=a.seed,
+        json=a.json,
+    )
+
+
+def _eval(a: Arguments) -> int:
+    """Losses of a run's last checkpoint."""
+    from workbench.training import offline
+
+    return offline.evaluate(_run(a), split=a.split, json=a.json)
+
+
+def _doctor(a: Arguments) -> int:
+    """What is missing on this machine, and how to mend it."""
+    from workbench.words import doctor
+
+    return doctor.tell(a.runs_dir, json=a.json)
+
+
+def _declare_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset's name, or a path")
+    parser.add_argument("--tokenizer", default="char", help="char, byte, a tiktoken name, bpe:N (default: char)")
+    parser.add_argument("--fetch", action="store_true", help="download it now")
+    _json(parser)
+
+
+def _declare_rows(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="PRESET|RUN")
+    parser.add_argument("--step", type=int, default=0, metavar="N", help="the record (default: 0)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the preset")
+    _runs_dir(parser)
+    _json(parser)
+
+
+def _declare_export(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--csv", action="store_true", help="one line a step")
+    kind.add_argument("--jsonl", action="store_true", help="the objects of --json: steps and events")
+
+
+def _declare_sample(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    parser.add_argument("--prompt", metavar="TEXT", help="default: the run's sample.prompt")
+    parser.add_argument("--tokens", type=int, metavar="N")
+    parser.add_argument("--temperature", type=float, metavar="X", help="0 takes the likeliest token")
+    parser.add_argument("--top-k", type=int, metavar="K", help="0 allows every token")
+    parser.add_argument("--seed", type=int, metavar="N")
+    _json(parser)
+
+
+def _declare_eval(parser: argparse.ArgumentParser) -> None:
+    _run_argument(parser)
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    _json(parser)
+
+
+# ------------------------------------------------------------------------------------------ shared options
+
+
+def _run(a: Arguments) -> "Path":
+    from workbench.runs import directory
+
+    return directory.find(directory.runs_folder(a.runs_dir), a.run)
+
+
+def _run_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a name, a unique prefix, a path, or `last`")
+    _runs_dir(parser)
+
+
+def _runs_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs-dir", metavar="DIR", help="where runs lie (default: WORKBENCH_RUNS, else ./runs)")
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="JSON on stdout and nothing else")
+
+
+def _launch_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the preset; repeatable")
+    parser.add_argument("--steps", type=int, metavar="N", help="train for N updates; a longer warmup is cut")
+    parser.add_argument("--name", metavar="NAME", help="the run's name (default: the preset's)")
+    _runs_dir(parser)
+
+
+def _telling_options(parser: argparse.ArgumentParser) -> None:
+    _json(parser)
+    parser.add_argument("--quiet", action="store_true", help="nothing but errors")
+
+
+def _attempt_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--detach", action="store_true", help="train in a process of its own; return when it runs")
+    parser.add_argument("--re-resolve", action="store_true", help="accept other bits on another machine; recorded")
+    _telling_options(parser)
+
+
+def _answer_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="how long to wait (default: 30)")
+    _json(parser)
+
+
+WORDS: dict[str, Word] = {
+    "runs": (_declare_runs, _runs),
+    "set": (_declare_set, _set),
+    "pause": (_declare_ask, _pause),
+    "stop": (_declare_ask, _stop),
+    "resume": (_declare_resume, _resume),
+    "replay": (_declare_replay, _replay),
+    "data": (_declare_data, _data),
+    "rows": (_declare_rows, _rows),
+    "sample": (_declare_sample, _sample),
+    "eval": (_declare_eval, _eval),
+    "export": (_declare_export, _export),
+    "doctor": (_declare_runs, _doctor),
+}

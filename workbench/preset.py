@@ -8,7 +8,7 @@ at once, as one PresetError. `KEYS` is the table of all keys: what each means an
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +83,7 @@ def find(source: str) -> Path:
     return locate(source)[0]
 
 
-def load(
-    source: str, *, sets: Sequence[str] = (), steps: int | None = None, name: str | None = None
-) -> Loaded:
+def load(source: str, *, sets: Sequence[str] = (), steps: int | None = None, name: str | None = None) -> Loaded:
     """The preset `source` with `--set` (each "KEY=VALUE"), `--steps` and `--name` over it.
 
     What had to give way (keys of a kind that `--set` changed, a warmup or milestone that `--steps` cut)
@@ -93,7 +91,8 @@ def load(
     """
     path, notes = locate(source)
     document = copied(_with_dataset_path(read(path, source), path.parent))
-    wrong = list(of_another_kind(document))  # by the file's own kinds, before anything is put over it
+    # By the file's own kinds: what is wrong before anything is put over it is the file's mistake.
+    wrong = [replace(problem, others=()) for problem in of_another_kind(document)]
     over: dict[str, Any] = {}
     origins: dict[str, str] = {}
     refused: list[str] = []
@@ -167,8 +166,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
             [line("--set", f"[{name}]", f"this is a table; expected one of its keys, as in {name}.{leaf}")]
         )
     if name not in KEYS:
-        problem = unknown_key(name.split(".", 1))
-        raise PresetError([line("--set", problem.key, problem.what)])
+        problem = unknown_key(name.split(".", 1), written)
+        raise PresetError([line("--set", problem.key, problem.what, value=problem.value)])
     key = KEYS[name]
     trimmed = written.strip()
     quoted = len(trimmed) > 1 and trimmed[0] in "\"'" and trimmed[-1] == trimmed[0]
@@ -296,17 +295,10 @@ def _give_way(document: Document, over: Mapping[str, Any], source: str) -> list[
             del given[leaf]
         if gone:
             dropped = ", ".join(f"{table}.{leaf}" for leaf in gone)
-            notes.append(
-                f"{name}={kind}: dropped {dropped} of {printable(source)}, which {kind} does not have"
-            )
+            notes.append(f"{name}={kind}: dropped {dropped} of {printable(source)}, which {kind} does not have")
     data = document.get("data")
     for this, other in (("text", "dataset"), ("dataset", "text")):
-        if (
-            f"data.{this}" in over
-            and f"data.{other}" not in over
-            and isinstance(data, dict)
-            and other in data
-        ):
+        if f"data.{this}" in over and f"data.{other}" not in over and isinstance(data, dict) and other in data:
             gone_value = data.pop(other)
             notes.append(f"data.{this}: replaces data.{other} = {show(gone_value)} of {printable(source)}")
     return notes
@@ -323,11 +315,7 @@ def _cut_to_steps(document: Document, steps: int) -> list[str]:
         schedule["warmup"] = steps
         notes.append(f"schedule.warmup = {show(warmup)} does not fit --steps {steps}: cut to {steps}")
     milestones = schedule.get("milestones")
-    if (
-        isinstance(milestones, list)
-        and all(type(m) is int for m in milestones)
-        and max(milestones, default=0) > steps
-    ):
+    if isinstance(milestones, list) and all(type(m) is int for m in milestones) and max(milestones, default=0) > steps:
         # Two that are cut to the same step are one; at the last step none acts any more.
         schedule["milestones"] = [m for m in milestones if m < steps] + [steps]
         notes.append(

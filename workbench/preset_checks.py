@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
@@ -169,7 +170,8 @@ def misfits(preset: Preset) -> Iterator[Problem]:
     """The values of `preset` that are each possible, but not together."""
     for problem in (*_data(preset), *_model(preset), *_schedule(preset)):
         table, _, leaf = problem.key.partition(".")
-        yield replace(problem, value=getattr(getattr(preset, table), leaf))
+        value = getattr(getattr(preset, table), leaf)
+        yield replace(problem, value=list(value) if isinstance(value, tuple) else value)
 
 
 def _data(preset: Preset) -> Iterator[Problem]:
@@ -222,9 +224,7 @@ def _model(preset: Preset) -> Iterator[Problem]:
 def _schedule(preset: Preset) -> Iterator[Problem]:
     schedule, lr = preset.schedule, preset.optimizer.lr
     if schedule.warmup > schedule.steps:
-        yield Problem(
-            "schedule.warmup", f"expected at most schedule.steps = {schedule.steps}", ("schedule.steps",)
-        )
+        yield Problem("schedule.warmup", f"expected at most schedule.steps = {schedule.steps}", ("schedule.steps",))
     if schedule.kind in ("cosine", "wsd") and lr < schedule.min_lr:
         yield Problem(
             "optimizer.lr",
@@ -232,8 +232,7 @@ def _schedule(preset: Preset) -> Iterator[Problem]:
             ("schedule.min_lr", "schedule.kind"),
         )
     if schedule.kind == "step":
-        after = (*schedule.milestones[1:], None)
-        if any(b is not None and b <= a for a, b in zip(schedule.milestones, after, strict=True)):
+        if any(later <= earlier for earlier, later in pairwise(schedule.milestones)):
             yield Problem("schedule.milestones", KEYS["schedule.milestones"].expected)
         elif schedule.milestones and schedule.milestones[-1] > schedule.steps:
             yield Problem(

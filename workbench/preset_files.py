@@ -29,6 +29,8 @@ def locate(source: str) -> tuple[Path, list[str]]:
     A file of that path wins; then a shipped name; then `presets/NAME.toml` where no such file is,
     which is how a checkout's presets are written everywhere. Raises PresetError otherwise.
     """
+    if not source:
+        raise PresetError(["the preset's name is empty; expected a TOML file or a shipped name such as char"])
     path = Path(os.path.expanduser(source))
     try:
         if path.is_file():
@@ -48,9 +50,7 @@ def locate(source: str) -> tuple[Path, list[str]]:
         raise PresetError([line(source, "", "this is not a regular file; expected a preset, a TOML file")])
     near = nearest(path.stem, known, cutoff=0.0) if path.stem else None
     meant = f"did you mean {near}? " if near else ""
-    raise PresetError(
-        [line(source, "", f"no such file and no shipped preset; {meant}shipped are {', '.join(known)}")]
-    )
+    raise PresetError([line(source, "", f"no such file and no shipped preset; {meant}shipped are {', '.join(known)}")])
 
 
 def read(path: Path, source: str) -> dict[str, Any]:
@@ -80,9 +80,7 @@ def read(path: Path, source: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise PresetError(
-            [line(source, "", "lists or tables nested too deeply; expected a preset")]
-        ) from None
+        raise PresetError([line(source, "", "lists or tables nested too deeply; expected a preset")]) from None
     except ValueError as error:  # TOMLDecodeError, or a whole number of more than 4,300 digits
         said = str(error)
         place = re.search(r"\(at line (\d+), column (\d+)\)", said)

@@ -33,9 +33,7 @@ class Key:
     doc: str
     live: bool
     kinds: tuple[str, ...]
-    kind_of_value: Literal[
-        "whole number", "number", "text", "choice", "yes or no", "whole numbers", "numbers"
-    ]
+    kind_of_value: Literal["whole number", "number", "text", "choice", "yes or no", "whole numbers", "numbers"]
     expected: str
     choices: tuple[str, ...] = ()
 
@@ -66,9 +64,7 @@ def _knob(
     """A field with its bounds (low and high are allowed, above and below are not) and its row of KEYS."""
     extra: dict[str, Any] = {"live": live, "kinds": list(kinds), "expected": expected}
     extra["range"] = _range(low, high, above, below)
-    return Field(
-        default, description=doc, ge=low, le=high, gt=above, lt=below, json_schema_extra=extra, **more
-    )
+    return Field(default, description=doc, ge=low, le=high, gt=above, lt=below, json_schema_extra=extra, **more)
 
 
 def _range(low: float | None, high: float | None, above: float | None, below: float | None) -> str:
@@ -138,12 +134,8 @@ class DataTable(Table):
     layout: Literal["stream", "windows"] = _knob(
         "stream", "stream: T targets a row; windows: one target a row, within its line"
     )
-    order: Literal["random", "sequential", "shuffled"] = _knob(
-        "random", "the order in which rows are drawn", live=True
-    )
-    stride: int = _knob(
-        0, "tokens between sequential or shuffled rows; 0: T; 1: a sliding window", low=0, high=_BATCH
-    )
+    order: Literal["random", "sequential", "shuffled"] = _knob("random", "the order in which rows are drawn", live=True)
+    stride: int = _knob(0, "tokens between sequential or shuffled rows; 0: T; 1: a sliding window", low=0, high=_BATCH)
 
     @model_validator(mode="before")
     @classmethod
@@ -217,9 +209,7 @@ class OptimizerTable(Table):
     momentum: float = _knob(
         MOMENTUM["sgd"], "decay of the running gradient per step", kinds=("sgd", "muon"), low=0, below=1
     )
-    weight_decay: float = _knob(
-        0.1, "pull of the weights towards 0, times lr, per step", live=True, low=0, high=10**6
-    )
+    weight_decay: float = _knob(0.1, "pull of the weights towards 0, times lr, per step", live=True, low=0, high=10**6)
     clip: float = _knob(1.0, "largest norm of the gradient; 0: off", live=True, low=0, high=10**12)
 
     @model_validator(mode="before")
@@ -236,9 +226,7 @@ class ScheduleTable(Table):
     kind: Literal["cosine", "constant", "step", "wsd"] = _knob("cosine", "the curve after warmup")
     steps: int = _knob(5000, "updates in the whole run", live=True, low=1, high=_STEPS)
     warmup: int = _knob(100, "steps over which lr rises to its peak; at most steps", low=0, high=_STEPS)
-    min_lr: float = _knob(
-        1e-4, "lr at the last step; constant and step ignore it", live=True, low=0, high=10**6
-    )
+    min_lr: float = _knob(1e-4, "lr at the last step; constant and step ignore it", live=True, low=0, high=10**6)
     milestones: Milestones = _knob(
         (),
         "steps from which lr is multiplied by gamma, once more each",
@@ -277,9 +265,7 @@ class SampleTable(Table):
         expected="a text of at least one character, valid Unicode",
     )
     tokens: int = _knob(200, "tokens to write", live=True, low=0, high=100_000)
-    temperature: float = _knob(
-        0.8, "how freely to draw; 0: always the likeliest", live=True, low=0, high=10**6
-    )
+    temperature: float = _knob(0.8, "how freely to draw; 0: always the likeliest", live=True, low=0, high=10**6)
     top_k: int = _knob(0, "draw from the k likeliest only; 0: from all", live=True, low=0, high=_BATCH)
     seed: int = _knob(1, "the seed of the draws", live=True, low=0, high=_SEED)
 

@@ -1,8 +1,8 @@
 """Rows into (x, y): what the model is given and what it is asked for.
 
-    stream   x[b] = tokens[s : s+T],  y[b] = tokens[s+1 : s+T+1]            both (B, T)
-    windows  y[b] = tokens[s],        x[b] = the T tokens before it in its line, newlines before its start
-                                                                           (B, T) and (B,)
+stream   x[b] = tokens[s : s+T],  y[b] = tokens[s+1 : s+T+1]            both (B, T)
+windows  y[b] = tokens[s],        x[b] = the T tokens before it in its line, newlines before its start
+                                                                       (B, T) and (B,)
 """
 
 import hashlib

@@ -49,8 +49,6 @@ def train_bpe(spec: str, source: Source, progress: Progress) -> BpeTokenizer:
     except Exception as error:  # noqa: BLE001 (it has no exceptions of its own)
         if failed:
             raise failed[0] from None
-        raise DataError(
-            f"{source.name}: no BPE can be learnt from it ({error}). Use tokenizer byte or char."
-        ) from None
+        raise DataError(f"{source.name}: no BPE can be learnt from it ({error}). Use tokenizer byte or char.") from None
     ranks = {bytes(piece): rank for piece, rank in trainer.get_mergeable_ranks()}
     return BpeTokenizer.trained(spec, trainer.get_pattern(), ranks)

@@ -38,6 +38,7 @@ class Corpus:
     characters: int | None  # None for a file of tokens, whose text nobody has read
     n_lines: int | None
     splits: dict[SplitName, Split]
+    by_line: bool = False  # every line was encoded by itself, so that what precedes it tells nothing of it
     notes: tuple[str, ...] = ()  # what the user should be told about how the text was read
 
     @property
@@ -106,6 +107,7 @@ def open_corpus(data: "DataTable", *, progress: Progress | None = None) -> Corpu
         characters=scanned.characters,
         n_lines=scanned.lines,
         splits=splits,
+        by_line=data.split == "lines" or data.layout == "windows",
         notes=tuple(notes),
     )
 

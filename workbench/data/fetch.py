@@ -11,8 +11,8 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO
 
 from workbench.data import cache
 from workbench.data.catalog import Dataset
@@ -50,32 +50,40 @@ def fetch(
     cache.folder("downloads")
     if offline():
         raise _unreachable(dataset, target, "WORKBENCH_OFFLINE is set")
-    with _part_file(target) as part:
-        _download(dataset, target, part, url or dataset.url, progress or silent, cancelled, timeout)
-        os.replace(part.name, target)
+    part = _part_file(target)
+    try:
+        with part:
+            _download(dataset, target, part, url or dataset.url, progress or silent, cancelled, timeout)
+            os.replace(part.name, target)
+    finally:
+        if part.name.endswith(".tmp"):
+            Path(part.name).unlink(missing_ok=True)
     return target
 
 
-def _part_file(target: Path) -> BinaryIO:
-    """The unfinished download; another one, not to be resumed, if some process is at that one."""
+def _part_file(target: Path) -> BufferedRandom:
+    """The unfinished download, locked; another one, not to be resumed, if some process is at that one."""
     try:
         part = open(f"{target}.part", "a+b")  # noqa: SIM115
         try:
             fcntl.flock(part.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held the lock until now may have finished: then this is the target by its old name.
+            if os.path.samestat(os.fstat(part.fileno()), os.stat(part.name)):
+                return part
         except OSError:
-            part.close()
-            handle, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".tmp", dir=target.parent)
-            os.close(handle)
-            part = open(name, "a+b")  # noqa: SIM115
+            pass
+        part.close()
+        handle, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".tmp", dir=target.parent)
+        os.close(handle)
+        return open(name, "a+b")  # noqa: SIM115
     except OSError as error:
         raise cache.unwritable(target.parent, error) from None
-    return part
 
 
 def _download(
     dataset: Dataset,
     target: Path,
-    part: BinaryIO,
+    part: BufferedRandom,
     url: str,
     progress: Progress,
     cancelled: Callable[[], bool],
@@ -108,7 +116,7 @@ def _download(
 def _receive(
     dataset: Dataset,
     target: Path,
-    part: BinaryIO,
+    part: BufferedRandom,
     had: int,
     url: str,
     progress: Progress,
@@ -124,9 +132,7 @@ def _receive(
                 part.truncate(0)
             while had <= dataset.bytes:  # one read past the end shows a file that is too long
                 if cancelled():
-                    raise FetchCancelled(
-                        f"{dataset.name}: the download was cancelled; fetching again goes on."
-                    )
+                    raise FetchCancelled(f"{dataset.name}: the download was cancelled; fetching again goes on.")
                 data = response.read(_READ)
                 if not data:
                     break
@@ -144,7 +150,7 @@ def _receive(
         raise _unreachable(dataset, target, f"{url}: {reason or type(error).__name__}") from None
 
 
-def _keep(part: BinaryIO, data: bytes) -> None:
+def _keep(part: BufferedRandom, data: bytes) -> None:
     try:
         part.write(data)
         part.flush()

@@ -16,9 +16,9 @@ from workbench.errors import DataError, UsageError
 
 CHUNK = 1 << 20  # bytes: large enough that Python's share is small, small enough to keep several
 _SUFFIXES = """
-.txt .text .md .markdown .rst .adoc .org .tex .csv .tsv .json .jsonl .toml .yaml .yml .ini .cfg .html .htm .xml
-.css .py .pyi .ipynb .c .h .cc .cpp .hpp .cs .go .hs .java .js .jsx .jl .kt .lisp .lua .ml .pas .php .pl .r .rb
-.rs .scala .sh .sql .swift .ts .tsx .zig .srt .log
+.txt .text .md .markdown .rst .adoc .org .tex .csv .tsv .json .jsonl .toml .yaml .yml .ini .cfg .html .htm
+.xml .css .py .pyi .ipynb .c .h .cc .cpp .hpp .cs .go .hs .java .js .jsx .jl .kt .lisp .lua .ml .pas .php .pl .r
+.rb .rs .scala .sh .sql .swift .ts .tsx .zig .srt .log
 """
 TEXT_SUFFIXES = frozenset(_SUFFIXES.split())
 
@@ -58,9 +58,7 @@ class TextSource:
         try:
             self._data = text.encode()
         except UnicodeEncodeError as error:
-            raise DataError(
-                f"data.text: character {error.start} is a lone surrogate, which is not text."
-            ) from None
+            raise DataError(f"data.text: character {error.start} is a lone surrogate, which is not text.") from None
         self.size: int | None = len(self._data)
 
     def identity(self) -> str | None:
@@ -111,15 +109,11 @@ def _wait_out_the_tick(mtimes_ns: Iterable[int]) -> None:
 
 def unreadable(path: Path | str, error: OSError) -> DataError:
     """The error for a file that is there and cannot be read."""
-    return DataError(
-        f"{path}: cannot be read ({error.strerror or error}). Mend its permissions, or name another."
-    )
+    return DataError(f"{path}: cannot be read ({error.strerror or error}). Mend its permissions, or name another.")
 
 
 def _read(path: Path, origin: str, seen: _Seen) -> Iterator[Chunk]:
-    changed = DataError(
-        f"{origin}: the file changed while it was being read. Start again when it is at rest."
-    )
+    changed = DataError(f"{origin}: the file changed while it was being read. Start again when it is at rest.")
     try:
         with path.open("rb", buffering=0) as file:
             if _Seen.of(os.fstat(file.fileno())) != seen:

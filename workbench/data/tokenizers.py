@@ -179,9 +179,7 @@ class BpeTokenizer(Tokenizer):
     def to_json(self) -> dict[str, Any]:
         if self._ranks is None:
             return {"format": 1, "kind": "tiktoken", "name": self.name}
-        pieces = [
-            base64.b64encode(piece).decode() for piece in sorted(self._ranks, key=self._ranks.__getitem__)
-        ]
+        pieces = [base64.b64encode(piece).decode() for piece in sorted(self._ranks, key=self._ranks.__getitem__)]
         # The pattern is tiktoken's private attribute, but the one place where the encoding keeps it.
         pattern = self._encoding._pat_str
         return {"format": 1, "kind": self.kind, "name": self.name, "pattern": pattern, "pieces": pieces}
@@ -196,13 +194,11 @@ def merges_asked_for(spec: str) -> int | None:
     """N of `bpe:N`, None for any other data.tokenizer. UsageError for one that names nothing."""
     if spec in ("char", "byte") or spec in vocabularies.names():
         return None
-    if match := re.fullmatch(r"bpe:(\d{1,7})", spec):
+    if match := re.fullmatch(r"bpe:(\d{1,5})", spec):
         wanted = int(match[1])
-        if 256 <= wanted <= 1_000_000:
+        if 256 <= wanted <= 65_536:
             return wanted
-        raise UsageError(
-            f"data.tokenizer = {spec!r}: N is the vocabulary; expected 256 (bytes alone) to 1000000."
-        )
+        raise UsageError(f"data.tokenizer = {spec!r}: N is the vocabulary; expected 256 (bytes alone) to 65536.")
     raise UsageError(
         f"data.tokenizer = {spec!r} is unknown; expected char, byte, bpe:N (bpe:1024, say), or one of "
         f"tiktoken's: {', '.join(vocabularies.names())}.{vocabularies.nearest(spec)}"

@@ -14,4 +14,4 @@ def visible(text: str, *, keep: str = "\n\t") -> str:
 
 
 def _harmless(character: str) -> bool:
-    return character.isascii() and character.isprintable() or unicodedata.category(character)[0] != "C"
+    return (character.isascii() and character.isprintable()) or unicodedata.category(character)[0] != "C"

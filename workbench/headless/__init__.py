@@ -20,10 +20,12 @@ from workbench.runs.events import latest, read_events
 from workbench.runs.files import dump
 
 if TYPE_CHECKING:
-    from workbench.training import worker as worker_room
     from workbench.training.attempt import Outcome
 
 Start = Callable[..., "Outcome"]
+
+
+__all__ = ["JsonNarrator", "Preparing", "Telling", "TextNarrator", "narrate", "replay", "resume", "train"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Telling:
 def train(loaded: presets.Loaded, *, runs: str | None = None, telling: Telling) -> int:
     """`workbench --headless PRESET`. Returns the exit code."""
 
-    def start(worker: "type[worker_room] | Any", **common: Any) -> "Outcome":
+    def start(worker: Any, **common: Any) -> "Outcome":
         outcome: Outcome = worker.new(loaded.preset, directory.runs_folder(runs), **common)
         return outcome
 
@@ -55,7 +57,9 @@ def resume(run: Path, changes: dict[str, Any], *, telling: Telling, re_resolve: 
     state = status.observed(there)
     if there and state in (*status.LIVE, "unresponsive"):
         if state != "paused":
-            raise UsageError(f"{run.name} is {state} (pid {there.pid}, step {there.step:,}): there is nothing to resume")
+            raise UsageError(
+                f"{run.name} is {state} (pid {there.pid}, step {there.step:,}): there is nothing to resume"
+            )
         if changes:
             raise UsageError(f"{run.name} is paused: change it with `workbench set`, then resume it")
         answer = commands.wait(run, commands.send(run, "unpause"), timeout=30)

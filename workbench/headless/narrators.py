@@ -95,9 +95,7 @@ class TextNarrator:
         )
         unit = arithmetic.unit(p.data.tokenizer, p.data.layout)
         train = e["train_tokens"]
-        self._out.write(
-            arithmetic.sentence(per_step=e["tokens_per_step"], train=train, steps=self._steps, unit=unit)
-        )
+        self._out.write(arithmetic.sentence(per_step=e["tokens_per_step"], train=train, steps=self._steps, unit=unit))
         self._out.write(f"run: {visible(str(self._run))}")
 
     def _on_resume(self, e: Event) -> None:

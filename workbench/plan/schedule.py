@@ -1,6 +1,7 @@
 """The learning rate of every step, as one pure function that training and the charts share."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,14 +31,14 @@ def lr(
     - wsd: the peak, then a straight line that reaches min_lr at N−1 over the last `decay_fraction` of N
       steps (to the nearest whole one, at least one, none of it within warmup).
     - constant: the peak.
-    - step: the peak times gamma for each milestone m with step >= m, during warmup too.
+    - step: the peak times gamma for each of the rising milestones m with step >= m, during warmup too.
 
     Where warmup fills the run (N <= w) nothing is left to decay in: the last lr is the warmup's. A step past
     the end has the lr of the end. Raises ValueError for an unknown kind.
     """
     N, w = steps, max(warmup, 1)
     if kind == "step":
-        peak *= gamma ** sum(step >= milestone for milestone in milestones)
+        peak *= gamma ** bisect_right(milestones, step)
     elif kind not in ("cosine", "constant", "wsd"):
         raise ValueError(f"kind = {kind!r}: expected cosine, constant, step or wsd")
     if step < warmup:

@@ -71,7 +71,10 @@ def wait(directory: Path, id: str, *, timeout: float) -> Event:
     deadline = time.monotonic() + timeout
     while True:
         status = read(directory)
-        ended = observed(status) not in (*LIVE, "unresponsive")  # asked before the events: the answer comes first
+        ended = observed(status) not in (
+            *LIVE,
+            "unresponsive",
+        )  # asked before the events: the answer comes first
         answers = [e for e in events.poll() if e.get("type") == "answer" and e.get("id") == id]
         if answers and (answers[-1]["state"] in FINAL):
             return answers[-1]

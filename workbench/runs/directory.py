@@ -94,7 +94,9 @@ def find(folder: Path, run: str) -> Path:
     if is_run(path):
         return path.absolute()
     near = get_close_matches(run, [p.name for p in there], n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else "; `workbench runs` lists them" if there else "; there are none yet"
+    hint = (
+        f"; did you mean {near[0]}?" if near else "; `workbench runs` lists them" if there else "; there are none yet"
+    )
     raise UsageError(f"no run named {run!r} in {folder}{hint}")
 
 

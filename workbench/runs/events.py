@@ -41,9 +41,7 @@ class EventLog:
     """The worker's end: appends one line at a time and tells whoever listens in this process."""
 
     def __init__(self, directory: Path) -> None:
-        self._fd = os.open(
-            directory / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE
-        )
+        self._fd = os.open(directory / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
         self._lock = threading.Lock()
         self.listeners: list[Listener] = []
         size = os.fstat(self._fd).st_size

@@ -48,7 +48,7 @@ class StepLog:
     def __init__(self, directory: Path) -> None:
         self._path = directory / "steps.bin"
         replace_json(
-            directory / "steps.json", {"format": FORMAT, "dtype": [[n, t] for n, t in DTYPE.descr]}
+            directory / "steps.json", {"format": FORMAT, "dtype": [[name, kind] for name, kind, *_ in DTYPE.descr]}
         )
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
         self._pending = bytearray()

@@ -48,7 +48,9 @@ class Outcome:
     exit_code: int
 
 
-def work(run: Path, beginning: Beginning, prepared: Prepared, *, narrators: list[Narrator], signals: Signals) -> Outcome:
+def work(
+    run: Path, beginning: Beginning, prepared: Prepared, *, narrators: list[Narrator], signals: Signals
+) -> Outcome:
     """Train until the run ends, through as many rewinds as are asked for. The caller holds the lock."""
     with _log(run):
         rewound: Command | None = None
@@ -157,7 +159,9 @@ def _train(loop: Loop, journal: Journal, answer: Any) -> tuple[Outcome, str]:
 
 def _told(error: BaseException) -> tuple[Outcome, str]:
     if out_of_memory(error):
-        return Outcome("out-of-memory", 4), f"out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}"
+        return Outcome(
+            "out-of-memory", 4
+        ), f"out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}"
     if isinstance(error, WorkbenchError):
         return Outcome("interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code), str(error)
     return Outcome("failed", 1), ""
@@ -171,7 +175,11 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def _resolve_once(run: Path, beginning: Beginning, resolved: Resolved, corpus: Corpus) -> None:
-    about = {"fingerprint": corpus.fingerprint, "characters": corpus.characters, "vocab": corpus.tokenizer.vocab_size}
+    about = {
+        "fingerprint": corpus.fingerprint,
+        "characters": corpus.characters,
+        "vocab": corpus.tokenizer.vocab_size,
+    }
     replace_json(
         run / "resolved.json",
         {"format": FORMAT, "attempt": beginning.attempt, **resolved.to_json(), "corpus": about},

@@ -171,4 +171,3 @@ def inspect_write(run: Path, name: str, tensors: dict[str, Tensor], about: dict[
     for old in sorted(folder.glob("*.safetensors"), key=lambda p: p.stat().st_mtime_ns)[:-8]:
         old.unlink(missing_ok=True)
     return path
-

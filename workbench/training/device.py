@@ -37,8 +37,8 @@ class Resolved:
     compile: bool
     threads: int
     python: str
-    torch: str
-    numpy: str
+    torch_version: str
+    numpy_version: str
     workbench: str
 
     def to_json(self) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def resolve(preset: Preset) -> Resolved:
         compile=preset.device.compile == "on",
         threads=preset.device.threads or _threads(preset.model.kind),
         python=platform.python_version(),
-        torch=torch.__version__,
-        numpy=numpy.__version__,
+        torch_version=torch.__version__,
+        numpy_version=numpy.__version__,
         workbench=__version__,
     )
 
@@ -94,7 +94,7 @@ def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tupl
     kept = {name: recorded.get(name) for name in names}
     # Choices are taken over; what the machine is cannot be.
     chosen = {name: kept[name] for name in ("precision", "attention", "compile", "threads")}
-    bound = ("device", "device_model", "torch", "numpy")
+    bound = ("device", "device_model", "torch_version", "numpy_version")
     differing = {name: (kept[name], getattr(now, name)) for name in bound if kept[name] != getattr(now, name)}
     if not differing:
         return Resolved(**{**asdict(now), **chosen}), {}
@@ -116,13 +116,6 @@ def take(resolved: Resolved) -> None:
         torch.use_deterministic_algorithms(True)
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-
-
-def environment() -> None:
-    """What has to stand in the environment before torch is loaded."""
-    # Two trainers side by side otherwise spin each other to a tenth of their speed (measured).
-    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic cuBLAS
 
 
 def _device(name: str) -> str:
@@ -156,7 +149,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.machine(),
+    )
 
 
 def _threads(kind: str) -> int:

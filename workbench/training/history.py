@@ -57,7 +57,9 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
     if checkpoint:
         meta, where = checkpoint.meta, checkpoint.meta["position"]
-        beginning.preset = presets.from_document(meta["settings"], source=str(checkpoint.path / "meta.json"), folder=None)
+        beginning.preset = presets.from_document(
+            meta["settings"], source=str(checkpoint.path / "meta.json"), folder=None
+        )
         beginning.records, beginning.events_bytes = int(meta["records"]), int(meta["events_bytes"])
         beginning.position = Position(
             step=checkpoint.step,

@@ -84,4 +84,3 @@ class Journal:
         self._steps.flush()
         for narrator in self._narrators:
             narrator.flush()
-

@@ -1,7 +1,7 @@
 """The training loop: between two steps everything that may happen, then one step, until the schedule's end.
 
-    boundary n   evals, samples and checkpoints that are due after n updates; then commands, edits, pauses
-    record n     one optimizer step (step.py), one record
+boundary n   evals, samples and checkpoints that are due after n updates; then commands, edits, pauses
+record n     one optimizer step (step.py), one record
 """
 
 import math
@@ -221,8 +221,10 @@ class Loop:
         device = self._resolved.torch_device
         for micro in range(accum):
             begin = (micro * WORLD + RANK) * B
-            x, y = batch(self._train, offsets[begin : begin + B], T, self._newline)
-            x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
+            x, y = (
+                torch.from_numpy(ids).to(device)
+                for ids in batch(self._train, offsets[begin : begin + B], T, self._newline)
+            )
             if self._inspection:
                 self._inspection.rows(x, y)
             yield x, y
@@ -479,4 +481,3 @@ def _changes_of(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _exp(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
-

@@ -162,7 +162,7 @@ class MLP(Model):
         nn.init.zeros_(self.output.bias)
 
     def block_matrices(self) -> list[nn.Parameter]:
-        return [self.hidden.weight]
+        return [p for p in self.hidden.parameters() if p.dim() == 2]
 
 
 # ------------------------------------------------------------------------------------------- bigram

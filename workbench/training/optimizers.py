@@ -41,9 +41,10 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """Every tensor that the next step depends on; empty before the first step, and always for plain SGD."""
         return {
-            f"{self._names[parameter]}.{quantity}": torch.as_tensor(value)
+            f"{name}.{quantity}": torch.as_tensor(value)
             for part in self._parts
-            for parameter, state in part.state.items()
+            for parameter, name in self._names.items()
+            if (state := part.state.get(parameter))
             for quantity, value in state.items()
             if value is not None
         }

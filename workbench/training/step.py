@@ -55,7 +55,7 @@ def optimizer_step(
             logits = model(x)  # (B, T, V)
         losses = losses_of(logits, y)  # (B, T) nats
         loss = losses.sum() / targets  # its share of the step's mean
-        loss.backward()  # gradients add up in p.grad
+        loss.backward()  # type: ignore[no-untyped-call]  # gradients add up in p.grad
         total = total + loss.detach()
         if watch:
             watch(index, loss.detach(), logits.detach(), losses.detach())

@@ -27,7 +27,6 @@ from workbench.training.loop import prompt_of
 from workbench.training.models import build
 from workbench.training.signals import Signals
 
-
 Tell = Callable[[str], None]
 """Takes what the user should know about how the run came to be."""
 
@@ -43,7 +42,13 @@ class OutOfMemory(WorkbenchError):
 
 
 def new(
-    preset: Preset, folder: Path, *, narrators: Sequence[Narrator], signals: Signals, progress: Progress, tell: Tell
+    preset: Preset,
+    folder: Path,
+    *,
+    narrators: Sequence[Narrator],
+    signals: Signals,
+    progress: Progress,
+    tell: Tell,
 ) -> Outcome:
     """Train a preset to its end, in a run directory of its own."""
     beginning = Beginning(preset)
