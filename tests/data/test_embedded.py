@@ -76,9 +76,7 @@ def test_the_entropy_rate_is_exact():
     matrix = embedded.markov_matrix()
     # Independent of the linear solve: the rows of a high power are the stationary distribution.
     stationary = np.linalg.matrix_power(matrix, 512)[0]
-    rate = -sum(
-        stationary[i] * matrix[i, j] * np.log(matrix[i, j]) for i in range(10) for j in range(10)
-    )
+    rate = -sum(stationary[i] * matrix[i, j] * np.log(matrix[i, j]) for i in range(10) for j in range(10))
     assert embedded.markov_entropy_rate() == pytest.approx(rate, abs=1e-12)
     assert 1.2 < rate < 2.0
 

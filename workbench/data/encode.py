@@ -24,6 +24,7 @@ Arrays = Generator[Array, None, None]
 Piece = TypeVar("Piece")
 
 _LONGEST_UNCUT = 64 << 20  # characters without a safe place to cut; a pattern would fail or take for ever
+_MOST_THREADS = 16  # each holds some megabytes, and one reader cannot feed more
 
 
 def encoded(source: Source, tokenizer: Tokenizer, *, by_line: bool, progress: Progress) -> Arrays:
@@ -162,8 +163,8 @@ def _last_safe_cut(text: str, low: int) -> int:
 
 
 def _in_threads(work: Callable[[Piece], Array], pieces: Iterable[Piece]) -> Arrays:
-    """`work` on every piece, in order, by as many threads as there are cores and with a bounded queue."""
-    workers = os.cpu_count() or 1
+    """`work` on every piece, in order, by a thread a core, with a bounded queue."""
+    workers = min(os.cpu_count() or 1, _MOST_THREADS)
     waiting: deque[Future[Array]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="tokenise") as pool:
         try:

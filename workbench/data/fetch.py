@@ -75,7 +75,7 @@ def _part_file(target: Path) -> BufferedRandom:
         part.close()
         handle, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".tmp", dir=target.parent)
         os.close(handle)
-        return open(name, "a+b")  # noqa: SIM115
+        return open(name, "a+b")
     except OSError as error:
         raise cache.unwritable(target.parent, error) from None
 

@@ -84,10 +84,9 @@ def build(
         # Closing the generator ends its threads before an error leaves the block.
         with contextlib.closing(arrays):
             if arrangement == "shuffled lines":
-                starts, checksum = _write_shuffled(file, arrays, tokenizer, folder)
                 with cache.written_aside(folder / f"{key}.lines") as lines:
-                    lines.write(starts)
-                line_bytes = len(starts)
+                    checksum = _write_shuffled(file, lines, arrays, tokenizer, folder)
+                    line_bytes = lines.tell()
             else:
                 checksum = _write(file, arrays)
         n = file.tell() // tokenizer.dtype.itemsize
@@ -113,11 +112,11 @@ def _write(file: IO[bytes], arrays: Iterable[NDArray[Any]]) -> int:
 
 
 def _write_shuffled(
-    file: IO[bytes], arrays: Iterable[NDArray[Any]], tokenizer: Tokenizer, folder: Path
-) -> tuple[bytes, int]:
-    """Lines in shuffled order; where each then begins, as the bytes of `.lines`; and the checksum.
+    file: IO[bytes], starts: IO[bytes], arrays: Iterable[NDArray[Any]], tokenizer: Tokenizer, folder: Path
+) -> int:
+    """Lines in shuffled order into `file`, where each then begins into `starts`; the checksum of `file`.
 
-    In memory: eight bytes a line for each of three lists, never the tokens.
+    In memory: where each line begins and the order of lines, at most sixteen bytes a line; never the tokens.
     """
     newline, width = newline_of(tokenizer), tokenizer.dtype.itemsize
     begins = array("Q", [0])
@@ -128,19 +127,20 @@ def _write_shuffled(
             n += len(tokens)
             ordered.write(tokens.tobytes())
         ordered.flush()
-        lines = array("Q", range(len(begins) - 1))
+        count = len(begins) - 1
+        lines = array("I" if count < 1 << 32 else "Q", range(count))
         random.Random(_SHUFFLE_SEED).shuffle(lines)
 
         def taken() -> Iterator[bytes]:
+            at = 0
             for line in lines:
-                begin = begins[line]
-                yield os.pread(ordered.fileno(), (begins[line + 1] - begin) * width, begin * width)
+                starts.write(at.to_bytes(8, "little"))
+                begin, end = begins[line], begins[line + 1]
+                yield os.pread(ordered.fileno(), (end - begin) * width, begin * width)
+                at += end - begin
+            starts.write(at.to_bytes(8, "little"))
 
-        checksum = _write(file, _blocks(taken()))
-    where = np.frombuffer(begins, dtype="u8")
-    lengths = np.diff(where)[np.frombuffer(lines, dtype="u8")]
-    starts = np.concatenate(([0], np.cumsum(lengths, dtype="u8")))
-    return starts.astype("<u8").tobytes(), checksum
+        return _write(file, _blocks(taken()))
 
 
 def _blocks(pieces: Iterable[bytes]) -> Iterator[NDArray[Any]]:

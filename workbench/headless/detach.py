@@ -44,7 +44,5 @@ def start(a: Namespace) -> int:
         sys.stdout.write(first)
     else:
         name = Path(begun["run"]).name
-        print(
-            f"{name}: trains on as process {worker.pid}; `workbench runs` tells how far, `workbench stop {name}` ends it"
-        )
+        print(f"{name}: trains on as process {worker.pid}; `workbench stop {name}` ends it")
     return 0

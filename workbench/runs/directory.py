@@ -41,7 +41,8 @@ def create(folder: Path, name: str, preset_toml: str) -> Path:
             raise UsageError(f"{folder}: ten thousand runs named {name} in one second")
     except OSError as error:
         raise UsageError(
-            f"{folder}: a run cannot be made there ({error.strerror}); choose another place with --runs-dir or WORKBENCH_RUNS"
+            f"{folder}: a run cannot be made there ({error.strerror}); "
+            "choose another place with --runs-dir or WORKBENCH_RUNS"
         ) from None
     for part in ("commands", "checkpoints", "inspect"):
         (path / part).mkdir(mode=DIRECTORY_MODE)

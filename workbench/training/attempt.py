@@ -125,7 +125,7 @@ def _attempt(
     except Rewind:
         journal.close(phase="going back")
         raise
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it was, the run says how it ended
         outcome, reason = _told(error)
         if outcome.state == "failed":
             _log_traceback(run)
@@ -150,7 +150,7 @@ def _train(loop: Loop, journal: Journal, answer: Any) -> tuple[Outcome, str]:
         outcome, reason, command = Outcome(leave.state, leave.exit_code), leave.reason, leave.command
     except Interrupted as interrupted:
         outcome, reason = Outcome("interrupted", interrupted.exit_code), str(interrupted)
-    if outcome.state in ("done", "stopped", "interrupted"):
+    if outcome.state in ("done", "stopped", "interrupted") and loop.unsaved:
         loop.save()
     if command:
         loop.steering.finish(command.id, "applied")

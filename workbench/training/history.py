@@ -57,9 +57,9 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
     if checkpoint:
         meta, where = checkpoint.meta, checkpoint.meta["position"]
-        beginning.preset = presets.from_document(
-            meta["settings"], source=str(checkpoint.path / "meta.json"), folder=None
-        )
+        live = presets.from_document(meta["settings"], source=str(checkpoint.path / "meta.json"), folder=None)
+        longest = presets.pin_context(beginning.preset).model.context  # what the run began with, whatever T is now
+        beginning.preset = live.model_copy(update={"model": live.model.model_copy(update={"context": longest})})
         beginning.records, beginning.events_bytes = int(meta["records"]), int(meta["events_bytes"])
         beginning.position = Position(
             step=checkpoint.step,
@@ -79,9 +79,15 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
     if state in FORGETS or forget_edits:
         beginning.dropped = past
     else:
-        beginning.edits = past
+        for edit in past:
+            again = {key: value for key, value in edit.changes.items() if key not in extra}
+            over = {key: value for key, value in edit.changes.items() if key in extra}
+            if again:
+                beginning.edits.append(edit._replace(changes=again))
+            if over:  # what is asked for now holds, and not what was asked for then
+                beginning.dropped.append(edit._replace(changes=over))
     if extra:
-        beginning.edits = [Edit(beginning.position.step, extra), *beginning.edits]
+        beginning.edits.insert(0, Edit(beginning.position.step, extra))
     return beginning
 
 

@@ -72,7 +72,7 @@ class Position:
     tokens: int = 0
     rows_before: int = 0
     time: float = 0.0
-    base: Base = Base()
+    base: Base = field(default_factory=Base)
     done_here: list[str] = field(default_factory=list)
     """Which of eval and sample this boundary has had."""
     spread: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
@@ -113,6 +113,8 @@ class Loop:
         self._pace = 0.0
         self._next_step_at = 0.0
         self._inspection: Inspection | None = None
+        self.unsaved = True
+        """Something has happened since the last checkpoint: a step, an edit, an eval."""
 
     # ---------------------------------------------------------------------------------- the loop
 
@@ -210,6 +212,7 @@ class Loop:
             self._diverged(update, before)
         at.step += 1
         at.done_here = []
+        self.unsaved = True
 
     def _targets(self) -> int:
         b = self.preset.batch
@@ -334,6 +337,7 @@ class Loop:
             self._journal.run, self.at.step, self._model, self._optimizer, self._corpus.tokenizer, self._meta
         )
         checkpoints.prune(self._journal.run)
+        self.unsaved = False
         self._journal.tell(phase=phase)
 
     def _meta(self) -> checkpoints.Meta:
@@ -440,7 +444,7 @@ class Loop:
         self._journal.event(
             "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()
         )
-        self.preset, self.rows = new, rows
+        self.preset, self.rows, self.unsaved = new, rows, True
         self._journal.tell(steps=new.schedule.steps)
 
     def _finish_inspection(self, loss: float, rows_before: int) -> None:

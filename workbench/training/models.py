@@ -93,7 +93,7 @@ class Block(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         h = h + self.attention(self.attention_norm(h))
         h = h + self.feed_forward(self.feed_forward_norm(h))
-        return h
+        return h  # noqa: RET504 - the two lines are the block
 
 
 class Attention(nn.Module):

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: once finishes the step and saves, twice leaves at once. SIGHUP is for the terminal, not for us."""
+"""SIGINT and SIGTERM: once finishes the step and saves, twice leaves at once. SIGHUP is the terminal's affair."""
 
 import os
 import signal

@@ -39,10 +39,7 @@ def tell(source: str, *, sets: list[str], step: int, runs: str | None, json: boo
         raise DataError("the corpus has changed since the run began, so these would be other rows")
     newline = corpus.newline if p.data.layout == "windows" else None
     train = corpus.splits["train"]
-    function = Rows(
-        tokens=train.n, T=p.batch.T, seed=p.seed, order=p.data.order, stride=p.data.stride,
-        windows=newline is not None, base=where.base,
-    )  # fmt: skip
+    function = function_of(where, tokens=train.n)
     offsets = function.offsets(where.first, p.batch.B * p.batch.accum)
     x, y = batch(train, offsets, p.batch.T, newline)
     decode = corpus.tokenizer.decode
@@ -65,6 +62,20 @@ def tell(source: str, *, sets: list[str], step: int, runs: str | None, json: boo
         print(f"{offset:>{width},}  x  {_one_line(given)}")
         print(f"{'':>{width}}  y  {_one_line(asked)}")
     return 0
+
+
+def function_of(where: Where, *, tokens: int) -> Rows:
+    """The row function that holds there, on a training split of so many tokens."""
+    p = where.preset
+    return Rows(
+        tokens=tokens,
+        T=p.batch.T,
+        seed=p.seed,
+        order=p.data.order,
+        stride=p.data.stride,
+        windows=p.data.layout == "windows",
+        base=where.base,
+    )
 
 
 def _one_line(text: str) -> str:

@@ -35,8 +35,10 @@ def tell(folder: str | None, *, json: bool) -> int:
 def _about(listed: Listed) -> dict[str, Any]:
     path, state, status = listed
     loss = val_loss = None
+    step = status.step if status else None
     try:
         reader = StepReader(path)
+        step = max(step or 0, len(reader))  # the file is ahead of the heartbeat
         last = reader.read(begin=max(0, len(reader) - 1))
         if len(last) and abs(value := float(last["loss"][0])) < float("inf"):
             loss = value
@@ -50,7 +52,7 @@ def _about(listed: Listed) -> dict[str, Any]:
         "path": str(path),
         "state": state,
         "phase": status.phase if status else "",
-        "step": status.step if status else None,
+        "step": step,
         "steps": status.steps if status else None,
         "loss": loss,
         "val_loss": val_loss,

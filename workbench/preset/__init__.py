@@ -14,10 +14,10 @@ from typing import Any
 
 import tomli_w
 
-from workbench.preset_checks import copied, kind_of, of_another_kind, unknown_key, validated
-from workbench.preset_errors import PresetError, Problem, line, printable, show
-from workbench.preset_files import NAMED_DATASETS, dataset_path, locate, read, shipped
-from workbench.preset_tables import (
+from workbench.preset.checks import copied, kind_of, of_another_kind, unknown_key, validated
+from workbench.preset.errors import PresetError, Problem, line, printable, show
+from workbench.preset.files import NAMED_DATASETS, dataset_path, locate, read, shipped
+from workbench.preset.tables import (
     BARE,
     KEYS,
     KIND_KEYS,

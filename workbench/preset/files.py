@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from workbench.preset_errors import PresetError, line, nearest, printable
+from workbench.preset.errors import PresetError, line, nearest, printable
 
 NAMED_DATASETS = ("python-docs", "python-source", "unicode-names", "markov", "shakespeare", "names")
 
@@ -16,7 +16,7 @@ LONGEST_PRESET = 2**20
 
 def shipped() -> dict[str, Path]:
     """The presets that come with the program, by name."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parent.parent
     for folder in (package / "presets", package.parent / "presets"):
         if folder.is_dir():
             return {path.stem: path for path in sorted(folder.glob("*.toml"))}

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.preset_errors import NOTHING, PresetError, Problem, bare, line, nearest, show
-from workbench.preset_tables import BARE, FORMAT, KEYS, TABLES, Preset
+from workbench.preset.errors import NOTHING, PresetError, Problem, bare, line, nearest, show
+from workbench.preset.tables import BARE, FORMAT, KEYS, TABLES, Preset
 
 
 def validated(
