@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
-
 from tiny_runs import GPT, MLP, Train, bits, document, weights
+
 from workbench.runs import status
 from workbench.words import rows as rows_word
 
@@ -52,7 +52,7 @@ def test_an_edit_acts_at_its_step_and_replays_to_the_bit(train: Train, replay: T
     assert r["accum"][20] == 3
     assert r["T"][[24, 25]].tolist() == [16, 8]
     assert len(r) == 45
-    assert [e["changes"] for e in ran.of("edit")][0] == {"optimizer.lr": [1e-3, 3e-4]}
+    assert ran.of("edit")[0]["changes"] == {"optimizer.lr": [1e-3, 3e-4]}
     again = replay(ran.path)
     assert again.path != ran.path
     assert bits(again.records) == bits(r)
