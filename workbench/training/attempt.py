@@ -103,6 +103,7 @@ def _attempt(
 
         if rewound:
             answer(id=rewound.id, state="applied", reason="")
+            answered.append(rewound.id)
         windows = preset.data.layout == "windows"
         evaluator = Evaluator(
             train=corpus.splits["train"],

@@ -20,6 +20,11 @@ def edit(run: Path, assignments: list[str], *, at: int | None, timeout: float, j
     dead = [key for key in changes if not presets.live_key(key)]
     if dead:
         raise UsageError(f"{', '.join(dead)}: not a live key; it needs a new run (`--set` beside a preset)")
+    for key, value in changes.items():
+        try:
+            dump({key: value})
+        except (TypeError, ValueError):  # TOML has infinity and dates, a command has neither
+            raise UsageError(f"{key} = {value}: {presets.KEYS[key].expected}") from None
     return ask(run, "set", timeout=timeout, json=json, at=at, changes=changes)
 
 

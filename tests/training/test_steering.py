@@ -1,0 +1,139 @@
+"""What a worker hears: a second process that pauses, steps, edits and stops it, and files that are no commands."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_runs import GPT, Train, document
+
+from workbench import preset as presets
+from workbench.runs import commands, status
+from workbench.runs.events import read_events
+from workbench.runs.records import StepReader
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A real worker that would train for days."""
+    folder = tmp_path_factory.mktemp("steered")
+    doc = document(GPT, schedule__steps=10_000_000, batch__accum=3, eval__every=0, sample__every=0, checkpoint__every=0)
+    preset = folder / "long.toml"
+    preset.write_text(presets.to_toml(presets.from_document(doc, source="test")))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "workbench", "--headless", str(preset), "--quiet", "--runs-dir", str(folder / "runs")]
+    )
+    deadline = time.monotonic() + 60
+    runs: list[Path] = []
+    while time.monotonic() < deadline and not (runs and status.observed(status.read(runs[0])) == "running"):
+        runs = list((folder / "runs").glob("*"))
+        time.sleep(0.05)
+    yield runs[0]
+    child.terminate()
+    assert child.wait(30) in (143, 0)
+
+
+def ask(run: Path, command: str, **arguments: Any) -> dict[str, Any]:
+    return commands.wait(run, commands.send(run, command, **arguments), timeout=20)
+
+
+def settled(run: Path, n: int) -> int:
+    """The number of records once it stands still, at `n` or after half a second."""
+    deadline = time.monotonic() + 5
+    while len(StepReader(run)) != n and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    return len(StepReader(run))
+
+
+def test_pause_step_micro_step_and_on(running: Path) -> None:
+    n = int(ask(running, "pause")["step"])
+    assert settled(running, n) == n
+    assert status.observed(status.read(running)) == "paused"
+
+    assert ask(running, "step")["state"] == "applied"
+    assert settled(running, n + 1) == n + 1
+
+    ask(running, "step", micro=True)
+    assert settled(running, n + 1) == n + 1  # inside the step: one of its three micro-batches is done
+    assert "micro-batch 1 of 3" in (status.read(running) or status.Status()).phase
+    ask(running, "step", micro=True)
+    time.sleep(0.2)
+    assert "micro-batch 2 of 3" in (status.read(running) or status.Status()).phase
+    ask(running, "step")  # finishes the step that it is in, and no other
+    assert settled(running, n + 2) == n + 2
+
+    ask(running, "unpause")
+    time.sleep(0.3)
+    assert len(StepReader(running)) > n + 2
+    # A pause inside a step is no part of the step's seconds.
+    assert StepReader(running).read()["seconds"].max() < 2
+
+
+def test_an_edit_says_at_which_step_it_acts(running: Path) -> None:
+    answer = ask(running, "set", changes={"optimizer.lr": 5e-4})
+    ask(running, "pause")
+    lr = StepReader(running).read()["lr"]
+    n = answer["step"]
+    assert lr[n - 1] > 5e-4 >= lr[n]
+    (edit,) = [e for e in read_events(running) if e["type"] == "edit" and e["id"] == answer["id"]]
+    assert edit["step"] == n
+    ask(running, "unpause")
+
+
+def test_an_id_acts_once(running: Path) -> None:
+    answer = ask(running, "save")
+    again = running / "commands" / f"{answer['id']}.json"
+    document = {"format": 1, "id": answer["id"], "sent": time.time(), "command": "save"}
+    again.write_text(json.dumps(document))
+    deadline = time.monotonic() + 5
+    while again.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not again.exists()
+    answers = [e for e in read_events(running) if e["type"] == "answer" and e["id"] == answer["id"]]
+    assert len([a for a in answers if a["state"] in commands.FINAL]) == 1
+
+
+def test_what_is_no_command_is_refused_and_removed(running: Path) -> None:
+    folder = running / "commands"
+    bad = {
+        "half": b'{"format": 1, "id": "half", "comm',
+        "huge": b'{"x": "' + b"x" * 100_000 + b'"}',
+        "unknown": b'{"format": 1, "id": "unknown", "sent": 0, "command": "rm -rf"}',
+        "newer": b'{"format": 2, "id": "newer", "sent": 0, "command": "stop"}',
+        "other": b'{"format": 1, "id": "another", "sent": 0, "command": "stop"}',
+        "list": b"[1, 2]",
+    }
+    for name, data in bad.items():
+        (folder / f".{name}").write_bytes(data)
+        (folder / f".{name}").rename(folder / f"{name}.json")
+    os.symlink("/etc/passwd", folder / "link.json")
+    deadline = time.monotonic() + 5
+    while list(folder.glob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not list(folder.glob("*.json"))
+    answers = {e["id"]: e for e in read_events(running) if e["type"] == "answer"}
+    assert {answers[name]["state"] for name in (*bad, "link")} == {"refused"}
+    assert "unknown command 'rm -rf'" in answers["unknown"]["reason"]
+    assert status.observed(status.read(running)) == "running"
+
+
+def test_a_burst_of_commands_is_answered_in_order(running: Path) -> None:
+    ids = [commands.send(running, "set", changes={"optimizer.lr": 5e-4 + n * 1e-7}) for n in range(1, 200)]
+    commands.wait(running, ids[-1], timeout=20)
+    answered = [e["id"] for e in read_events(running) if e["type"] == "answer" and e["state"] == "applied"]
+    assert [id for id in answered if id in set(ids)] == ids
+
+
+def test_commands_from_before_the_attempt_are_expired(train: Train, resume: Train) -> None:
+    ran = train(document(GPT), at_start=[{"command": "stop", "at": 25}])
+    id = commands.send(ran.path, "stop")
+    done = resume(ran.path)
+    assert done.outcome.state == "done"
+    (answer,) = [e for e in done.of("answer") if e["id"] == id]
+    assert answer["state"] == "expired"
