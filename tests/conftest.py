@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tiny_runs"]
+
 
 @pytest.fixture(scope="session")
 def test_data() -> Path:

@@ -12,9 +12,9 @@ from workbench import preset as presets
 from workbench.runs import commands
 from workbench.runs.events import read_events
 from workbench.runs.records import StepReader
+from workbench.runs.signals import Signals
 from workbench.training import worker
 from workbench.training.attempt import Outcome
-from workbench.training.signals import Signals
 
 TEXT = "".join(f"{n} times {m} is {n * m}.\n" for n in range(1, 40) for m in range(1, 40))
 LINES = "".join(f"{n:x}{n * n:x}\n" for n in range(1, 400))

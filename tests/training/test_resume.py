@@ -37,7 +37,16 @@ def killed_past(document: dict[str, Any], step: int, edits: list[dict[str, Any]]
     preset = tmp_path / "killed.toml"
     preset.write_text(presets.to_toml(presets.from_document(document, source="test")))
     child = subprocess.Popen(
-        [sys.executable, "-m", "workbench", "--headless", str(preset), "--quiet", "--runs-dir", str(tmp_path / "killed")]
+        [
+            sys.executable,
+            "-m",
+            "workbench",
+            "--headless",
+            str(preset),
+            "--quiet",
+            "--runs-dir",
+            str(tmp_path / "killed"),
+        ]
     )
     try:
         deadline = time.monotonic() + 60
@@ -106,7 +115,9 @@ def test_stopped_runs_go_on_and_evaluate_once(train: Train, resume: Train) -> No
     ran = train(document(GPT), at_start=[{"command": "stop", "at": 20}])
     done = resume(ran.path)
     assert [e["step"] for e in done.of("eval")] == [0, 20, 40]
-    assert [(e["step"], e["val_loss"]) for e in done.of("eval")] == [(e["step"], e["val_loss"]) for e in whole.of("eval")]
+    assert [(e["step"], e["val_loss"]) for e in done.of("eval")] == [
+        (e["step"], e["val_loss"]) for e in whole.of("eval")
+    ]
     assert bits(done.records) == bits(whole.records)
     assert weights(ran.path) == weights(whole.path)
 
@@ -172,7 +183,7 @@ def test_another_machine_is_refused_unless_accepted(train: Train, signals: Any, 
     assert resolved["threads"] == 1
     path.write_text(json.dumps({**resolved, "device_model": "another CPU"}))
     quiet: dict[str, Any] = {"narrators": [], "signals": signals, "progress": lambda a, b: None, "tell": lambda t: None}
-    with pytest.raises(UsageError, match="device_model was another CPU.*--re-resolve"):
+    with pytest.raises(UsageError, match=r"device_model was another CPU.*--re-resolve"):
         worker.resume(ran.path, {}, **quiet)
     assert worker.resume(ran.path, {}, re_resolve=True, **quiet).state == "done"
     assert ran.of("resume")[0]["re_resolved"]["device_model"][0] == "another CPU"

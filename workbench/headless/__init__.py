@@ -3,24 +3,22 @@
 stdout is data, stderr is narration. A reader that goes away ends the telling, not the training.
 """
 
-import contextlib
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import preset as presets
-from workbench.data.visible import visible
 from workbench.errors import UsageError
-from workbench.headless.lines import Preparing
+from workbench.headless.lines import Preparing, narrate
 from workbench.headless.narrators import JsonNarrator, TextNarrator
 from workbench.runs import commands, directory, status
 from workbench.runs.events import latest, read_events
 from workbench.runs.files import dump
+from workbench.runs.signals import Signals
 
 if TYPE_CHECKING:
-    from workbench.training.attempt import Outcome
+    from workbench.training.worker import Outcome
 
 Start = Callable[..., "Outcome"]
 
@@ -88,23 +86,17 @@ def replay(run: Path, *, runs: str | None, name: str | None, telling: Telling, r
     return _foreground(start, presets.load(str(run / "preset.toml")).preset, telling)
 
 
-def narrate(text: str) -> None:
-    """One line on stderr; nobody reading it is no reason to stop."""
-    with contextlib.suppress(OSError, ValueError):
-        print(f"workbench: {visible(text)}", file=sys.stderr, flush=True)
-
-
 def _foreground(start: Start, preset: presets.Preset, telling: Telling) -> int:
     """Enter the training room: only when a run is to be trained here, and in this process."""
     with Preparing(silent=telling.quiet) as preparing:
         preparing("loading torch", None)
+        signals = Signals()  # before torch, whose import takes seconds
         from workbench.training import worker
-        from workbench.training.signals import Signals
 
         return start(
             worker,
             narrators=telling.narrators(preset),
-            signals=Signals(),
+            signals=signals,
             progress=preparing,
             tell=narrate,
         ).exit_code

@@ -8,6 +8,14 @@ import time
 from types import TracebackType
 from typing import TextIO
 
+from workbench.data.visible import visible
+
+
+def narrate(text: str) -> None:
+    """One line on stderr; nobody reading it is no reason to stop."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"workbench: {visible(text)}", file=sys.stderr, flush=True)
+
 
 class Lines:
     """Whole lines to a stream, from any thread. Once the reader has gone, everything is silently dropped."""
@@ -62,10 +70,12 @@ class Preparing:
         """Told often; says little."""
         if self._silent:
             return
-        if not self._live:
+        if not self._live:  # a log gets one line for each phase that takes long enough to be wondered about
             if what != self._last:
+                self._last, self._next = what, time.monotonic() + 2
+            elif time.monotonic() >= self._next:
+                self._next = float("inf")
                 self._say(f"workbench: {what} …\n")
-            self._last = what
         elif what != self._last or time.monotonic() >= self._next:
             self._next = time.monotonic() + 0.1
             self._last = what

@@ -49,12 +49,16 @@ class TextNarrator:
         self._steps = preset.schedule.steps
         self._run = Path()
         self._last: dict[str, Any] = {}
+        self._seen = 0
         self._rate = 0.0
+        """Seconds a step, lately."""
         self._phase = ""
 
     def record(self, record: tuple[float, ...]) -> None:
         values = dict(zip(_FIELDS, record, strict=True))
-        self._rate = values["seconds"] if not self._rate else 0.95 * self._rate + 0.05 * values["seconds"]
+        self._seen += 1
+        weight = max(0.02, 1 / max(1, self._seen - 1))  # the first step is slower than any other: it does not count
+        self._rate += weight * (values["seconds"] - self._rate)
         self._last = values
         if not self._out.live and values["step"] % max(1, self._steps // _LINES_A_RUN) == 0:
             self._out.write(self._told(values))

@@ -19,6 +19,7 @@ from workbench.preset import Preset
 from workbench.runs import FORMAT
 from workbench.runs.commands import Command, Inbox
 from workbench.runs.files import FILE_MODE, replace_json
+from workbench.runs.signals import Interrupted, Signals
 from workbench.training import checkpoints, history
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
@@ -27,7 +28,6 @@ from workbench.training.journal import Journal, Narrator
 from workbench.training.loop import WORLD, Leave, Loop, Rewind
 from workbench.training.models import Model, build
 from workbench.training.optimizers import Optimizer
-from workbench.training.signals import Interrupted, Signals
 from workbench.training.steering import Steering
 
 

@@ -24,6 +24,7 @@ from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.runs.commands import Command
 from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
+from workbench.runs.signals import Signals
 from workbench.training import checkpoints
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
@@ -32,7 +33,6 @@ from workbench.training.journal import Journal
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
 from workbench.training.sampling import generate
-from workbench.training.signals import Signals
 from workbench.training.steering import Steering
 from workbench.training.step import Update, optimizer_step
 

@@ -19,16 +19,19 @@ from workbench.errors import DataError, UsageError, WorkbenchError
 from workbench.preset import Preset
 from workbench.runs import directory, status
 from workbench.runs.files import Lock, read_json
+from workbench.runs.signals import Signals
 from workbench.training import device, history
 from workbench.training.attempt import Outcome, Prepared, out_of_memory, work
 from workbench.training.history import Beginning
 from workbench.training.journal import Narrator
 from workbench.training.loop import prompt_of
 from workbench.training.models import build
-from workbench.training.signals import Signals
 
 Tell = Callable[[str], None]
 """Takes what the user should know about how the run came to be."""
+
+
+__all__ = ["Busy", "OutOfMemory", "Outcome", "locked", "new", "replay", "resume"]
 
 
 class Busy(UsageError):

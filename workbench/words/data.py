@@ -9,7 +9,7 @@ from workbench.data.entropy import floors
 from workbench.data.fetch import fetch
 from workbench.data.visible import visible
 from workbench.errors import UsageError
-from workbench.headless import Preparing
+from workbench.headless.lines import Preparing
 from workbench.preset import from_document
 from workbench.runs import FORMAT
 from workbench.runs.files import dump

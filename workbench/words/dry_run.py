@@ -3,7 +3,7 @@
 from workbench.data.corpus import open_corpus
 from workbench.data.rows import Rows
 from workbench.data.visible import visible
-from workbench.headless import Preparing
+from workbench.headless.lines import Preparing
 from workbench.plan import arithmetic, memory, parameters
 from workbench.preset import Preset, pin_context, to_document
 from workbench.runs import FORMAT

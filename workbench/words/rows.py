@@ -9,7 +9,7 @@ from workbench.data.corpus import open_corpus
 from workbench.data.rows import Base, Rows
 from workbench.data.visible import visible
 from workbench.errors import DataError, UsageError
-from workbench.headless import Preparing, narrate
+from workbench.headless.lines import Preparing, narrate
 from workbench.preset import Preset
 from workbench.runs import FORMAT, directory
 from workbench.runs.events import read_events
