@@ -53,11 +53,12 @@ class Rows:
         if self.order not in get_args(Order):
             raise UsageError(f"data.order is {self.order!r}: expected one of {', '.join(get_args(Order))}")
         if self.starts < 1:
-            need = 1 if self.windows else self.T + 1
+            has = f"the training split has {self.tokens:,} token{'' if self.tokens == 1 else 's'}"
+            if self.windows or self.tokens < 2:
+                raise UsageError(f"{has}, too few for any row; a longer text, or a smaller val_fraction, has more")
             raise UsageError(
-                f"batch.T = {self.T} is too large: the training split has {self.tokens:,} tokens and a row "
-                f"needs {need:,} (T and one more, the last target); "
-                f"choose T of at most {max(self.tokens - 1, 0):,} or a longer text"
+                f"batch.T = {self.T} is too large: {has} and a row needs {self.T + 1:,} (T and one more, the last "
+                f"target); choose T of at most {self.tokens - 1:,} or a longer text"
             )
 
     @property

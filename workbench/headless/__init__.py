@@ -93,10 +93,13 @@ def _foreground(start: Start, preset: presets.Preset, telling: Telling) -> int:
         signals = Signals()  # before torch, whose import takes seconds
         from workbench.training import worker
 
-        return start(
+        outcome = start(
             worker,
             narrators=telling.narrators(preset),
             signals=signals,
             progress=preparing,
             tell=narrate,
-        ).exit_code
+        )
+    if outcome.exit_code and (telling.json or telling.quiet):  # text has said it
+        narrate(f"{outcome.state}: {outcome.reason}")
+    return outcome.exit_code

@@ -92,11 +92,9 @@ class TextNarrator:
     def _on_start(self, e: Event) -> None:
         p = self._preset
         self._run = Path(e["run"])
-        val = f" train, {e['val_tokens']:,} validation" if e["val_tokens"] else ""
-        self._out.write(
-            f"{p.name}: {p.model.kind}, {e['params']:,} parameters, vocabulary {e['vocab']:,}; "
-            f"{e['train_tokens']:,}{val} tokens; {e['device']} {e['precision']}"
-        )
+        val = f" to train on, {e['val_tokens']:,} to validate" if e["val_tokens"] else ""
+        self._out.write(f"{p.name}: {p.model.kind}, {e['params']:,} parameters, {e['device']} {e['precision']}")
+        self._out.write(f"{e['train_tokens']:,} tokens{val}, vocabulary {e['vocab']:,}")
         unit = arithmetic.unit(p.data.tokenizer, p.data.layout)
         train = e["train_tokens"]
         self._out.write(arithmetic.sentence(per_step=e["tokens_per_step"], train=train, steps=self._steps, unit=unit))

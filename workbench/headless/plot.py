@@ -33,4 +33,4 @@ def loss_plot(run: Path, *, height: int = 16) -> list[str]:
     text: str = plotext.build()
     if os.environ.get("NO_COLOR"):
         text = plotext.uncolorize(text)
-    return [line.rstrip() for line in text.split("\n")]
+    return [line.rstrip() for line in text.rstrip().split("\n")]

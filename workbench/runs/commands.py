@@ -17,7 +17,7 @@ from typing import Any
 from workbench.errors import WorkbenchError
 from workbench.runs import FORMAT
 from workbench.runs.events import Event, EventReader
-from workbench.runs.files import DIRECTORY_MODE, FILE_MODE, dump
+from workbench.runs.files import DIRECTORY_MODE, FILE_MODE, dump, on_a_network
 from workbench.runs.status import LIVE, observed, read
 
 NAMES = ("pause", "unpause", "step", "pace", "set", "eval", "sample", "save", "rewind", "inspect", "stop")
@@ -100,6 +100,7 @@ class Inbox:
     def __init__(self, directory: Path) -> None:
         self._folder = directory / "commands"
         self._folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        self.on_a_network = on_a_network(self._folder)
 
     def poll(self) -> list[Command | Bad]:
         """What lies there now; each is still there until `remove`."""

@@ -8,8 +8,14 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from workbench.errors import WorkbenchError
 from workbench.runs import FORMAT
+
+_SERVED = frozenset(
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "sshfs", "9p")
+)
 
 FILE_MODE, DIRECTORY_MODE = 0o600, 0o700
 
@@ -63,6 +69,18 @@ def check_format(document: dict[str, Any], where: str) -> None:
         raise WorkbenchError(
             f"{where}: format {found} was written by a newer workbench than this one, which knows {FORMAT}; upgrade it"
         )
+
+
+def on_a_network(path: Path) -> bool:
+    """Whether a path lies on a file system that another machine serves."""
+    try:
+        mounts = psutil.disk_partitions(all=True)
+    except (OSError, psutil.Error):
+        return False
+    path = path.resolve()
+    under = [m for m in mounts if path.is_relative_to(m.mountpoint)]
+    kind = max(under, key=lambda m: len(m.mountpoint)).fstype.lower() if under else ""
+    return kind.removeprefix("fuse.") in _SERVED
 
 
 def sync_directory(path: Path) -> None:

@@ -5,7 +5,7 @@ import faulthandler
 import os
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,14 @@ class Prepared:
 class Outcome:
     state: str
     exit_code: int
+    reason: str = ""
 
 
 def work(
     run: Path, beginning: Beginning, prepared: Prepared, *, narrators: list[Narrator], signals: Signals
 ) -> Outcome:
     """Train until the run ends, through as many rewinds as are asked for. The caller holds the lock."""
+    signals.training = True  # from here on a signal is noted, so that the run can say how it ended
     with _log(run):
         rewound: Command | None = None
         while True:
@@ -120,7 +122,6 @@ def _attempt(
             position=position, edits=beginning.edits,
         )  # fmt: skip
         journal.tell(state="running", phase="training")
-        signals.training = True
         signals.leave_if_asked()
         outcome, reason = _train(loop, journal, answer)
     except Rewind:
@@ -128,18 +129,16 @@ def _attempt(
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it was, the run says how it ended
         outcome, reason = _told(error)
-        if outcome.state == "failed":
+        if outcome.state == "failed" and not isinstance(error, WorkbenchError):
             _log_traceback(run)
             reason = f"{type(error).__name__}: {error}; the traceback is in {run / 'worker.log'}"
-    finally:
-        signals.training = False
     at = loop.at if loop else beginning.position
     journal.event(
         "end", durable=True, state=outcome.state, step=at.step, val_loss=at.val_loss, seconds=journal.time,
         exit_code=outcome.exit_code, reason=reason,
     )  # fmt: skip
     journal.close(state=outcome.state, phase="", step=at.step, exit_code=outcome.exit_code, reason=reason)
-    return outcome
+    return replace(outcome, reason=reason)
 
 
 def _train(loop: Loop, journal: Journal, answer: Any) -> tuple[Outcome, str]:

@@ -107,6 +107,7 @@ class Loop:
         self._newline = corpus.newline if self._windows else None
         self._train = corpus.splits["train"]
         self.rows = self._row_function(preset, position.base)
+        self._compiled = False
         self._paused = False
         self._steps_allowed = 0
         self._micro_allowed = -1  # −1: do not stop inside a step
@@ -177,8 +178,10 @@ class Loop:
         if p.model.kind == "gpt" and p.model.dropout > 0:
             torch.manual_seed(key_of(p.seed, _DROPOUT, at.step, RANK))
         if self._journal.phase != "training":
-            first_compile = self._resolved.compile and self._journal.phase != "compiling" and not at.step
-            self._journal.tell(phase="compiling" if first_compile else "training")
+            self._journal.tell(phase="training")
+        if self._resolved.compile and not self._compiled:
+            self._compiled = True
+            self._journal.tell(phase="compiling")
         if self._pace:
             self._next_step_at = time.monotonic() + 1 / self._pace
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable
 
 from workbench.runs.commands import Bad, Command, Inbox
 
-EVERY = 0.1
-"""Seconds between two looks into commands/ while training: ten a second cost nothing and feel immediate."""
+EVERY, EVERY_ON_A_NETWORK = 0.1, 1.0
+"""Seconds between two looks into commands/ while training: ten a second cost nothing and feel immediate; a listing
+on a network file system is a round trip to its server."""
 
 Say = Callable[..., object]
 
@@ -23,6 +24,7 @@ class Steering:
         self._waiting: list[Command] = []
         self._accepted: set[str] = set()
         self._next_look = 0.0
+        self._every = EVERY_ON_A_NETWORK if inbox.on_a_network else EVERY
         for found in inbox.poll():
             if found.id not in self._finished:
                 answer(id=found.id, state="expired", reason="written before this attempt of the worker began")
@@ -34,7 +36,7 @@ class Steering:
         clock = time.monotonic()
         if not now and clock < self._next_look:
             return
-        self._next_look = clock + EVERY
+        self._next_look = clock + self._every
         held = {c.id for c in self._waiting}
         for found in self._inbox.poll():
             if found.id in held:

@@ -98,12 +98,15 @@ def replay(
     re_resolve: bool = False,
 ) -> Outcome:
     """The same run again as a new one, its edits made again at their steps."""
-    beginning = Beginning(history.preset_of(run), edits=history.edits_of(run))
+    preset = history.preset_of(run)
+    if name is not None:
+        preset = presets.apply(preset, {"name": name}, source="--name")
+    beginning = Beginning(preset, edits=history.edits_of(run))
     if (run / "resolved.json").exists():
         beginning.resolved = read_json(run / "resolved.json")
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
     prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
-    again = directory.create(folder, name or beginning.preset.name, presets.to_toml(beginning.preset))
+    again = directory.create(folder, preset.name, presets.to_toml(preset))
     with locked(again):
         return work(again, beginning, prepared, narrators=list(narrators), signals=signals)
 
