@@ -1,6 +1,8 @@
 """Real runs in this process, small enough to take a second, steered by real command files."""
 
+import json
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,3 +173,11 @@ def weights(path: Path) -> dict[str, bytes]:
     """The last checkpoint's tensors, byte for byte."""
     last = max((path / "checkpoints").glob("step-*"))
     return {name: (last / name).read_bytes() for name in ("model.safetensors", "optimizer.safetensors")}
+
+
+if __name__ == "__main__":  # a worker to be killed: a document, the commands that it begins with, its runs folder
+    doc_, commands_, folder_ = json.loads(sys.argv[1])
+    worker.new(
+        presets.from_document(doc_, source="test"), Path(folder_), narrators=[Script(commands_)], signals=Signals(),
+        progress=lambda what, share: None, tell=lambda text: None,
+    )  # fmt: skip

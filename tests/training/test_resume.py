@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_runs
 from tiny_runs import GPT, MLP, Train, bits, document, weights
 
-from workbench import preset as presets
 from workbench.errors import DataError, UsageError
-from workbench.runs import commands, status
+from workbench.runs import status
 from workbench.runs.records import DTYPE, StepReader
 from workbench.training import worker
 
@@ -33,42 +33,21 @@ RUNS = {
 
 
 def killed_past(document: dict[str, Any], step: int, edits: list[dict[str, Any]], tmp_path: Path) -> Path:
-    """A real worker, given those edits, killed by SIGKILL once it is past `step`. Returns its run."""
-    preset = tmp_path / "killed.toml"
-    preset.write_text(presets.to_toml(presets.from_document(document, source="test")))
-    child = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "workbench",
-            "--headless",
-            str(preset),
-            "--quiet",
-            "--runs-dir",
-            str(tmp_path / "killed"),
-        ]
-    )
+    """A real worker, given those edits as it begins, killed by SIGKILL once it is past `step`. Returns its run."""
+    asked = json.dumps([document, [{"command": "pace", "rate": 400}, *edits], str(tmp_path / "killed")])
+    child = subprocess.Popen([sys.executable, str(Path(tiny_runs.__file__)), asked])
     try:
+        runs: list[Path] = []
         deadline = time.monotonic() + 60
-        run: Path | None = None
-        while time.monotonic() < deadline and child.poll() is None:
+        while child.poll() is None and time.monotonic() < deadline:
             runs = list((tmp_path / "killed").glob("*"))
-            if runs and (there := status.read(runs[0])) and there.state == "running":
-                run = runs[0]
+            if runs and len(StepReader(runs[0])) >= step:
                 break
-            time.sleep(0.002)
-        assert run is not None, "the worker never began"
-        for pace in (100, 0):  # slow until the edits are in
-            commands.wait(run, commands.send(run, "pace", rate=pace), timeout=20)
-            if pace:
-                for edit in edits:
-                    arguments = dict(edit)
-                    commands.send(run, arguments.pop("command"), **arguments)
-        while len(StepReader(run)) < step and child.poll() is None:
             time.sleep(0.001)
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
+    (run,) = runs
     assert status.observed(status.read(run)) == "lost"
     assert step <= len(StepReader(run)) < 400
     return run

@@ -6,7 +6,7 @@ attempt.py      one attempt of a run, from where it begins to its `end`
 worker.py       a new run, a resume, a replay: what is checked before anything is written
 models.py  optimizers.py  evaluate.py  sampling.py  inspection.py  checkpoints.py  device.py
 journal.py      what the worker says        steering.py  what it hears
-history.py      where an attempt begins, and which edits it repeats
+position.py     where a run stands          history.py  where an attempt begins, and which edits it repeats
 """
 
 import os

@@ -25,9 +25,10 @@ from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
 from workbench.training.history import Beginning
 from workbench.training.journal import Journal, Narrator
-from workbench.training.loop import WORLD, Leave, Loop, Rewind
+from workbench.training.loop import WORLD, Loop
 from workbench.training.models import Model, build
 from workbench.training.optimizers import Optimizer
+from workbench.training.position import Leave, Rewind
 from workbench.training.steering import Steering
 
 

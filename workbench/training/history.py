@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench import preset as presets
-from workbench.data.rows import Base
 from workbench.preset import Preset
 from workbench.runs import status
 from workbench.runs.events import Event, EventReader, latest, read_events
 from workbench.runs.files import read_json
 from workbench.training import checkpoints
 from workbench.training.checkpoints import Checkpoint
-from workbench.training.loop import Edit, Position
+from workbench.training.position import Edit, Position
 
 FORGETS = ("diverged", "out-of-memory")
 """States whose edits past the checkpoint are not made again: one of them may be the cause."""
@@ -56,23 +55,12 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
     if beginning.resolved:
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
     if checkpoint:
-        meta, where = checkpoint.meta, checkpoint.meta["position"]
+        meta = checkpoint.meta
         live = presets.from_document(meta["settings"], source=str(checkpoint.path / "meta.json"), folder=None)
         longest = presets.pin_context(beginning.preset).model.context  # what the run began with, whatever T is now
         beginning.preset = live.model_copy(update={"model": live.model.model_copy(update={"context": longest})})
         beginning.records, beginning.events_bytes = int(meta["records"]), int(meta["events_bytes"])
-        beginning.position = Position(
-            step=checkpoint.step,
-            tokens=where["tokens"],
-            rows_before=where["rows_before"],
-            time=where["time"],
-            base=Base(**where["base"]),
-            done_here=list(where["done_here"]),
-            spread=list(where["spread"]),
-            best=where["best"],
-            val_loss=checkpoint.val_loss,
-            val_step=checkpoint.step if checkpoint.val_loss is not None else None,
-        )
+        beginning.position = Position.from_json(meta["position"], step=checkpoint.step, val_loss=checkpoint.val_loss)
     else:
         beginning.events_bytes = reader.offset_after("start") or 0
     past = [_edit_of(e) for e in _past(run, beginning.events_bytes)]

@@ -7,8 +7,7 @@ record n     one optimizer step (step.py), one record
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,54 +31,13 @@ from workbench.training.inspection import Inspection
 from workbench.training.journal import Journal
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
-from workbench.training.sampling import generate
+from workbench.training.position import Edit, Leave, Position, Rewind
+from workbench.training.sampling import generate, prompt_of
 from workbench.training.steering import Steering
 from workbench.training.step import Update, optimizer_step
 
 _DROPOUT = 4  # the purpose that keeps dropout's draws apart from those of rows and weights
 WORLD, RANK = 1, 0  # one process trains here
-
-
-class Leave(Exception):
-    """The loop ends, in this state."""
-
-    def __init__(self, state: str, exit_code: int, reason: str = "", *, command: Command | None = None) -> None:
-        super().__init__(reason)
-        self.state, self.exit_code, self.reason, self.command = state, exit_code, reason, command
-
-
-class Rewind(Exception):
-    """Back to the last checkpoint, as a new attempt in this process."""
-
-    def __init__(self, command: Command) -> None:
-        super().__init__(command.id)
-        self.command = command
-
-
-class Edit(NamedTuple):
-    """Changes of live keys that act before record `step`."""
-
-    step: int
-    changes: dict[str, Any]
-    id: str = ""
-
-
-@dataclass
-class Position:
-    """Where a run stands, beside its tensors: everything that the next record depends on."""
-
-    step: int = 0
-    tokens: int = 0
-    rows_before: int = 0
-    time: float = 0.0
-    base: Base = field(default_factory=Base)
-    done_here: list[str] = field(default_factory=list)
-    """Which of eval and sample this boundary has had."""
-    spread: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    """Of the recent losses: how many, their running mean, their running variance."""
-    best: float | None = None
-    val_loss: float | None = None
-    val_step: int | None = None
 
 
 class Loop:
@@ -200,7 +158,11 @@ class Loop:
         )
         seconds = time.perf_counter() - began - self._paused_for
 
-        flags = (CLIPPED if update.clipped else 0) | (0 if update.applied else NOT_FINITE) | self._spike(update)
+        flags = (
+            (CLIPPED if update.clipped else 0)
+            | (0 if update.applied else NOT_FINITE)
+            | (SPIKE if at.spikes(update.loss) else 0)
+        )
         before = at.rows_before
         at.rows_before += B * accum * WORLD
         at.tokens += self._targets()
@@ -261,17 +223,6 @@ class Loop:
             time.sleep(0.02)
         self._journal.tell(state="running", phase="training")
         self._paused_for += time.perf_counter() - waited
-
-    def _spike(self, update: Update) -> int:
-        """SPIKE where the loss stands six deviations above the mean of the last fifty or so."""
-        if not math.isfinite(update.loss):
-            return 0
-        seen, mean, variance = self.at.spread
-        away = update.loss - mean
-        spike = seen >= 50 and away > 6 * math.sqrt(variance) and away > 1e-3
-        weight = max(1 / (seen + 1), 0.02)
-        self.at.spread = [seen + 1, mean + weight * away, (1 - weight) * (variance + weight * away * away)]
-        return SPIKE if spike else 0
 
     def _diverged(self, update: Update, first_row: int) -> None:
         what = "loss" if not math.isfinite(update.loss) else "gradient norm"
@@ -359,15 +310,7 @@ class Loop:
             "settings": presets.to_document(self.preset),
             "vocab": self._corpus.tokenizer.vocab_size,
             "fingerprint": self._corpus.fingerprint,
-            "position": {
-                "tokens": at.tokens,
-                "rows_before": at.rows_before,
-                "time": at.time,
-                "base": self.rows.base.to_json(),
-                "done_here": at.done_here,
-                "spread": at.spread,
-                "best": at.best,
-            },
+            "position": at.to_json(self.rows.base),
         }
 
     def _in_between(self) -> None:
@@ -462,21 +405,6 @@ class Loop:
             tokens=self._train.n, T=p.batch.T, seed=p.seed, order=p.data.order, stride=p.data.stride,
             windows=self._windows, base=base,
         )  # fmt: skip
-
-
-def prompt_of(preset: Preset, corpus: Corpus) -> str:
-    """The prompt to sample from. The default newline stands for the corpus's own beginning where it has none."""
-    prompt = preset.sample.prompt
-    if prompt == "\n" and corpus.newline is None and corpus.tokenizer.name == "char":
-        first = corpus.splits["train"].read(0, 1)
-        return corpus.tokenizer.decode(first)
-    try:
-        ids = corpus.tokenizer.encode(prompt)
-    except UsageError as error:
-        raise UsageError(f"sample.prompt = {prompt!r}: {error}") from None
-    if not len(ids):
-        raise UsageError("sample.prompt = '': expected at least one character to start from")
-    return prompt
 
 
 def _changes_of(arguments: dict[str, Any]) -> dict[str, Any]:

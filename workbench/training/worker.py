@@ -24,8 +24,8 @@ from workbench.training import device, history
 from workbench.training.attempt import Outcome, Prepared, out_of_memory, work
 from workbench.training.history import Beginning
 from workbench.training.journal import Narrator
-from workbench.training.loop import prompt_of
 from workbench.training.models import build
+from workbench.training.sampling import prompt_of
 
 Tell = Callable[[str], None]
 """Takes what the user should know about how the run came to be."""

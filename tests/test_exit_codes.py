@@ -1,0 +1,309 @@
+"""Every exit code of the design's section 5, each produced by a real process: what scripts and schedulers go by."""
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Command
+
+PRESET = """\
+name = "small"
+[data]
+text = "To be or not to be."
+val_fraction = 0.0
+[batch]
+B = 2
+T = 4
+[model]
+layers = 1
+heads = 1
+width = 8
+[schedule]
+steps = 20
+warmup = 0
+[eval]
+every = 0
+[checkpoint]
+every = 10
+[sample]
+every = 0
+"""
+ENDLESS = ("--set", "schedule.steps=1000000000")
+
+
+@pytest.fixture
+def here(workbench: "Command") -> "Command":
+    """A folder with a preset that trains in a moment, and a text."""
+    (workbench.folder / "small.toml").write_text(PRESET)
+    (workbench.folder / "text.txt").write_text("abc def\n" * 50)
+    return workbench
+
+
+def start_endless(here: "Command", *more: str, **how: Any) -> "subprocess.Popen[str]":
+    """A run that ends only when it is told to, and has made a few steps."""
+    process = here.start("--headless", "small.toml", *ENDLESS, *more, **how)
+    here.until(lambda: (here.run() / "steps.bin").stat().st_size > 30 * 88)
+    return process
+
+
+def status_of(run: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((run / "status.json").read_text())
+    return document
+
+
+def checkpoints_of(run: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix("step-")) for path in (run / "checkpoints").glob("step-*"))
+
+
+# ------------------------------------------------------------------------------------------ 0 and 1
+
+
+def test_a_live_run_is_steered_and_stopped(here: "Command") -> None:
+    """0: done as asked; 1: asked, and not done; 2: not to be asked. The run itself ends with 0."""
+    process = start_endless(here, "--json", stdout=subprocess.DEVNULL)
+
+    applied = here("set", "last", "lr=3e-4", "--json")
+    assert (applied.returncode, json.loads(applied.stdout)["state"]) == (0, "applied")
+
+    refused = here("set", "last", "B=0")
+    assert refused.returncode == 1
+    assert "refused" in refused.stdout
+    assert "batch.B = 0: expected a whole number from 1" in refused.stdout
+
+    busy = here("resume", "last", "--quiet")
+    assert (busy.returncode, busy.stdout) == (2, "")
+    assert "is running" in busy.stderr
+
+    assert here("pause", "small").returncode == 0
+    assert status_of(here.run())["state"] == "paused"
+    assert here("resume", "small").returncode == 0
+    process.send_signal(signal.SIGHUP)  # the terminal has gone: not a worker's affair
+    step = status_of(here.run())["step"]
+    here.until(lambda: status_of(here.run())["step"] > step)
+
+    stopped = here("stop", "small")
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert "stopped and saved at step" in stopped.stdout
+    assert process.wait(10) == 0
+    end = here.events()[-1]
+    assert (end["type"], end["state"], end["exit_code"]) == ("end", "stopped", 0)
+    assert checkpoints_of(here.run())[-1] == end["step"] == status_of(here.run())["step"]
+
+
+def test_1_a_run_whose_records_were_cut_cannot_go_on(here: "Command") -> None:
+    assert here("--headless", "small.toml", "--quiet").returncode == 0
+    with (here.run() / "steps.bin").open("r+b") as file:
+        file.truncate(5 * 88)
+    resumed = here("resume", "last", "--steps", "40", "--quiet")
+    assert (resumed.returncode, resumed.stdout) == (1, "")
+    assert "steps.bin: 5 records, but its checkpoint was made after 20" in resumed.stderr
+    assert "Traceback" not in resumed.stderr
+    assert status_of(here.run())["state"] == "failed"
+
+
+def test_1_a_damaged_checkpoint_is_told(here: "Command") -> None:
+    assert here("--headless", "small.toml", "--quiet").returncode == 0
+    for path in here.run().glob("checkpoints/*/model.safetensors"):
+        path.write_bytes(b"not safetensors")
+    for refused in (here("resume", "last", "--steps", "40", "--quiet"), here("sample", "last", "--prompt", "To")):
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "model.safetensors: not a readable safetensors file" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+
+# ------------------------------------------------------------------------------------------ 2
+
+
+def test_2_a_preset_that_is_refused_leaves_nothing(here: "Command") -> None:
+    refused = here("--headless", "small.toml", "--set", "T=100", "--json", "--quiet")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("workbench: batch.T = 100 is too large")
+    assert refused.stderr.count("\n") == 1
+    assert not here.runs.exists()
+
+
+def test_2_arguments_that_are_no_text(here: "Command") -> None:
+    """Bytes that are not UTF-8 arrive as lone surrogates, which neither a file nor a terminal takes."""
+    for words in (["--name", b"\xff"], ["--set", b"data.text=\xff\xfe"], ["--set", b"dataset=\xff.txt"]):
+        refused = here("--dry-run", "small.toml", "--quiet", *words)
+        assert (refused.returncode, refused.stdout) == (2, ""), refused.stderr
+        assert refused.stderr.startswith("workbench: ")
+        assert "Traceback" not in refused.stderr
+
+
+# ------------------------------------------------------------------------------------------ 3 and 4
+
+
+def test_3_the_loss_stops_being_a_number(here: "Command") -> None:
+    sets = "model.layers=4 optimizer.kind=sgd lr=1e6 schedule.kind=constant optimizer.clip=0 steps=500"
+    told = here("--headless", "small.toml", "--json", "--quiet", *(f"--set={text}" for text in sets.split()))
+    assert told.returncode == 3, told.stderr
+    *_, last, end = (json.loads(line) for line in told.stdout.splitlines())
+    assert (end["type"], end["state"], end["exit_code"]) == ("end", "diverged", 3)
+    assert last["type"] == "step"
+    assert set(last["nonfinite"]) & {"loss", "grad_norm"}
+    assert all(last[key] is None for key in last["nonfinite"])
+    assert f"record {last['step']}" in told.stderr
+    assert "--set lr=" in told.stderr, "it says what to try"
+
+
+def _at_most_64_gib() -> None:
+    # Without a limit, a machine that overcommits would begin to swap instead of refusing.
+    resource.setrlimit(resource.RLIMIT_AS, (64 << 30, 64 << 30))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="RLIMIT_AS binds on Linux only")
+def test_4_memory_runs_out_in_a_step(here: "Command") -> None:
+    told = here(
+        "--headless", "small.toml", "--set=B=1048576", "--set=T=18", "--set=model.width=4096", "--quiet",
+        "--set=device.name=cpu", preexec_fn=_at_most_64_gib,
+    )  # fmt: skip
+    assert (told.returncode, told.stdout) == (4, ""), told.stderr
+    assert "out of memory" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert status_of(here.run())["state"] == "out-of-memory"
+    assert here.events()[-1]["exit_code"] == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="RLIMIT_AS binds on Linux only")
+def test_4_the_model_does_not_fit(here: "Command") -> None:
+    told = here(
+        "--headless", "small.toml", "--set=model.width=65536", "--set=model.layers=10", "--quiet",
+        "--set=device.name=cpu", preexec_fn=_at_most_64_gib,
+    )  # fmt: skip
+    assert (told.returncode, told.stdout) == (4, ""), told.stderr
+    assert "the model does not fit into memory" in told.stderr
+    assert not here.runs.exists()
+
+
+# ------------------------------------------------------------------------------------------ 5
+
+
+def test_5_data_that_cannot_be_had(here: "Command") -> None:
+    nowhere = {"WORKBENCH_OFFLINE": "1", "TIKTOKEN_CACHE_DIR": str(here.folder / "empty")}
+    refused = here("--headless", "small.toml", "--set=data.tokenizer=gpt2", "--json", "--quiet", env=nowhere)
+    assert (refused.returncode, refused.stdout) == (5, "")
+    assert "TIKTOKEN_CACHE_DIR" in refused.stderr
+    assert refused.stderr.count("workbench: ") == 1
+    assert not here.runs.exists()
+
+
+def test_5_a_corpus_that_has_changed(here: "Command") -> None:
+    assert here("--headless", "small.toml", "--set=dataset=text.txt", "--quiet").returncode == 0
+    before = sorted(path.name for path in here.run().rglob("*"))
+    (here.folder / "text.txt").write_text("abc fed\n" * 50)
+    for words in (["resume", "last", "--steps=40", "--quiet"], ["replay", "last", "--quiet"], ["rows", "last"]):
+        refused = here(*words)
+        assert (refused.returncode, refused.stdout) == (5, "")
+        assert "the corpus has changed since the run began" in refused.stderr
+    assert sorted(path.name for path in here.run().rglob("*")) == before
+    assert status_of(here.run())["state"] == "done"
+
+
+# ------------------------------------------------------------------------------------------ 130 and 143
+
+
+def _ignore_both() -> None:
+    """What nohup, and a shell that starts a job in the background of a script, leave behind."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "inherited"),
+    [
+        (signal.SIGINT, 130, None),
+        (signal.SIGTERM, 143, None),
+        (signal.SIGINT, 130, _ignore_both),
+        (signal.SIGTERM, 143, _ignore_both),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGINT-ignored-before", "SIGTERM-ignored-before"],
+)
+def test_a_signal_saves_and_leaves(here: "Command", number: signal.Signals, code: int, inherited: Any) -> None:
+    process = start_endless(here, "--quiet", preexec_fn=inherited)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (code, "")
+    assert err == f"workbench: interrupted: interrupted by {number.name}\n"
+    status, end = status_of(here.run()), here.events()[-1]
+    assert (status["state"], status["exit_code"]) == ("interrupted", code)
+    assert (end["state"], end["exit_code"]) == ("interrupted", code)
+    assert checkpoints_of(here.run())[-1] == end["step"] == status["step"]
+
+
+def test_a_paused_run_heeds_a_signal_and_goes_on_later(here: "Command") -> None:
+    process = start_endless(here, "--quiet")
+    assert here("pause", "last").returncode == 0
+    step = status_of(here.run())["step"]
+    process.terminate()
+    assert process.wait(10) == 143
+    assert checkpoints_of(here.run())[-1] == step
+    resumed = here("resume", "last", "--steps", str(step + 3), "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    told = [json.loads(line) for line in resumed.stdout.splitlines()]
+    assert [line["step"] for line in told if line["type"] == "step"] == [step, step + 1, step + 2]
+
+
+@pytest.mark.parametrize("inherited", [None, _ignore_both], ids=["", "ignored-before"])
+def test_a_signal_while_the_run_is_prepared_leaves_nothing(here: "Command", inherited: Any) -> None:
+    process = here.start("--headless", "small.toml", preexec_fn=inherited)
+    assert process.stderr is not None
+    assert "loading torch" in process.stderr.readline()
+    process.terminate()
+    assert process.wait(20) in (143, -signal.SIGTERM)
+    assert not here.runs.exists()
+
+
+def test_a_signal_as_soon_as_the_run_is_there(here: "Command") -> None:
+    """Whenever it comes, the run says how it ended: it is never left `running` or without a state."""
+    process = here.start("--headless", "small.toml", *ENDLESS, "--quiet")
+    here.until(here.run)
+    process.terminate()
+    assert process.wait(20) == 143
+    with contextlib.suppress(FileNotFoundError):  # it came before the run had anything to say
+        assert status_of(here.run())["state"] == "interrupted"
+        assert here.events()[-1]["type"] == "end"
+
+
+# ------------------------------------------------------------------------------------------ readers that go away
+
+
+@pytest.mark.parametrize("how", ["--json", ""], ids=["json", "text"])
+def test_a_reader_that_goes_away_ends_the_telling_and_not_the_training(here: "Command", how: str) -> None:
+    words = ["--headless", "small.toml", "--steps", "3000", *([how] if how else [])]
+    process = here.start(*words, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(30) == 0
+    assert (here.run() / "steps.bin").stat().st_size == 3000 * 88
+    assert status_of(here.run())["state"] == "done"
+
+
+def test_no_stream_at_all(here: "Command") -> None:
+    """Started by a daemon that closed all three."""
+    closed = here.start(
+        "--headless", "small.toml", stdin=None, stdout=None, stderr=None,
+        preexec_fn=lambda: [os.close(n) for n in (0, 1, 2)],
+    )  # fmt: skip
+    assert closed.wait(30) == 0
+    assert status_of(here.run())["state"] == "done"
+
+
+def test_a_command_whose_reader_goes_away_says_nothing(here: "Command") -> None:
+    assert here("--headless", "small.toml", "--steps", "3000", "--quiet").returncode == 0
+    process = here.start("export", "last", "--jsonl")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(20) == 0
+    assert process.stderr.read() == ""
