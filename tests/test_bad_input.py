@@ -351,9 +351,7 @@ def _words(command: str) -> list[str]:
 
 @pytest.mark.parametrize("row", PRESETS, ids=lambda row: row.command or "nothing")
 @pytest.mark.parametrize("how", ["--dry-run --quiet", "--headless --quiet --json"])
-def test_a_bad_preset_or_corpus_is_refused(
-    how: str, row: Row, place: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_bad_preset_or_corpus_is_refused(how: str, row: Row, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _refused(row, [*how.split(), *_words(row.command)], place, capsys)
 
 

@@ -5,6 +5,7 @@ the pid (its start time and the boot tell a recycled pid from the real one); a r
 heartbeat, and judges it by its own clock.
 """
 
+import contextlib
 import os
 import socket
 import threading
@@ -101,6 +102,8 @@ class Heart:
         self._flush = flush
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self.step = 0
+        """Updates done, written with the next beat: an assignment is all that a step costs."""
         self._status = Status(
             attempt=attempt,
             steps=steps,
@@ -118,30 +121,32 @@ class Heart:
         return self._status
 
     def tell(self, **changes: Any) -> None:
-        """Change what the file says. A new state or phase is written at once, a step with the next beat."""
+        """Change what the file says, at once."""
         before = self._status
         self._status = replace(before, **changes)
-        if (self._status.state, self._status.phase) != (before.state, before.phase):
+        if self._status != before:
             self._write()
 
     def stop(self, **changes: Any) -> None:
         """The last words: written here, and nothing after them."""
         self._stop.set()
         self._thread.join(timeout=5)
+        self.step = changes.pop("step", self.step)
         self._status = replace(self._status, **changes)
         self._write()
 
     def _beat(self) -> None:
         beats = 0
         while not self._stop.wait(0.1):
-            self._flush()
             beats += 1
-            if beats % 10 == 0:
-                self._write()
+            with contextlib.suppress(OSError):  # a full disk: the next beat tries again
+                self._flush()
+                if beats % 10 == 0:
+                    self._write()
 
     def _write(self) -> None:
         with self._lock:
-            status = replace(self._status, heartbeat=time.time(), uptime=time.monotonic())
+            status = replace(self._status, step=self.step, heartbeat=time.time(), uptime=time.monotonic())
             replace_json(self._path, {"format": FORMAT, **asdict(status)})
 
 

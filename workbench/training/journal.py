@@ -38,7 +38,7 @@ class Journal:
     def record(self, record: Record) -> None:
         self._steps.append(*record)
         self.time = record[7]
-        self._heart.tell(step=record[0] + 1)
+        self._heart.step = record[0] + 1
         for narrator in self._narrators:
             narrator.record(record)
 
@@ -55,6 +55,7 @@ class Journal:
     def tell(self, **changes: Any) -> None:
         """Change the status: state, phase, step, steps."""
         before = self._heart.status.phase
+        self._heart.step = changes.pop("step", self._heart.step)
         self._heart.tell(**changes)
         if changes.get("phase", before) != before:
             for narrator in self._narrators:

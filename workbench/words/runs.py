@@ -25,7 +25,7 @@ def tell(folder: str | None, *, json: bool) -> int:
     width = max(len(row["run"]) for row in rows)
     print(f"{'run':<{width}}  {'state':<13}  {'step':>17}  {'loss':>8}  {'val loss':>8}")
     for row in rows:
-        steps = "–" if row["step"] is None else f"{row['step']:,}/{row['steps']:,}"
+        steps = "–" if row["step"] is None else f"{row['step']:,}/{row['steps'] or 0:,}"
         losses = ("–" if row[key] is None else f"{row[key]:.4f}" for key in ("loss", "val_loss"))
         loss, val = losses
         print(f"{visible(row['run']):<{width}}  {row['state']:<13}  {steps:>17}  {loss:>8}  {val:>8}")
