@@ -4,6 +4,7 @@ A client writes its file aside and renames it in; the worker removes it when it 
 of the same id: accepted (it will act later), then applied, refused or expired.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -111,7 +112,8 @@ class Inbox:
         return [self._parse(name) for name in names if not name.startswith(".")]
 
     def remove(self, id: str) -> None:
-        (self._folder / f"{id}.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is not there, or is a folder: it is not looked at again
+            (self._folder / f"{id}.json").unlink()
 
     def _parse(self, name: str) -> Command | Bad:
         id = name.removesuffix(".json")
@@ -119,16 +121,18 @@ class Inbox:
             fd = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
             return Bad(id, f"cannot be read ({error.strerror})")
-        with os.fdopen(fd, "rb") as file:
+        try:
             about = os.fstat(fd)
             if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
                 return Bad(id, "not a plain file of this user")
-            data = file.read(LARGEST + 1)
+            data = os.read(fd, LARGEST + 1)
+        finally:
+            os.close(fd)
         if len(data) > LARGEST:
             return Bad(id, f"longer than {LARGEST:,} bytes")
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return Bad(id, "not JSON")
         return _checked(id, document)
 

@@ -28,12 +28,15 @@ def now() -> str:
 
 
 def event(type: str, time: float, /, **fields: Any) -> Event:
-    """An object as it is written: numbers that are not finite become null, and `nonfinite` names them."""
-    document: Event = {"format": FORMAT, "type": type, "time": time, "at": now(), **fields}
+    """An object as it is written, told now."""
+    return finite({"format": FORMAT, "type": type, "time": time, "at": now(), **fields})
+
+
+def finite(document: Event) -> Event:
+    """The same object with null for every number that is not finite, and `nonfinite` naming those."""
     strange = {k: v for k, v in document.items() if isinstance(v, float) and not math.isfinite(v)}
     if strange:
-        document |= dict.fromkeys(strange)
-        document["nonfinite"] = {k: str(v) for k, v in strange.items()}
+        document = document | dict.fromkeys(strange) | {"nonfinite": {k: str(v) for k, v in strange.items()}}
     return document
 
 

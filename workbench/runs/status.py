@@ -56,6 +56,8 @@ class Status:
 
 
 _EMPTY = Status()
+_WRITTEN = {str: str, int: int, float: int | float, type(None): int | None}
+"""What JSON may hold for a field, by the type of its default."""
 
 
 def read(directory: Path) -> Status | None:
@@ -67,10 +69,10 @@ def read(directory: Path) -> Status | None:
         if path.exists() and path.stat().st_size:
             raise
         return None
-    values = {}
+    values: dict[str, Any] = {}
     for known in fields(Status):
         value = document.get(known.name, getattr(_EMPTY, known.name))
-        if type(value) is not type(getattr(_EMPTY, known.name)) and not isinstance(value, int | float | None):
+        if not isinstance(value, _WRITTEN[type(getattr(_EMPTY, known.name))]):
             raise WorkbenchError(f"{path}: {known.name} is {value!r:.40}, which no worker writes")
         values[known.name] = value
     return Status(**values)
@@ -161,8 +163,8 @@ def boot_id() -> str:
 def process_start(pid: int) -> float | None:
     """When process `pid` started; None if it is gone or a zombie. Immune to changes of the clock on Linux."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")  # a process may be called anything
+    except OSError:  # gone, or hidden as another user's, and so not the worker
         if Path("/proc/self/stat").exists():
             return None
         try:  # no procfs: macOS

@@ -126,10 +126,11 @@ def prune(run: Path) -> None:
 
 
 def forget_after(run: Path, step: int) -> None:
-    """Remove checkpoints past `step`: the run is about to go another way from there."""
-    for checkpoint in available(run):
-        if checkpoint.step > step:
-            shutil.rmtree(checkpoint.path, ignore_errors=True)
+    """Remove checkpoints past `step`, damaged ones too: the run is about to go another way from there."""
+    for path in folder_of(run).glob("step-*"):
+        number = path.name.removeprefix("step-")
+        if number.isdecimal() and int(number) > step:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def load_into(checkpoint: Checkpoint, model: Model, optimizer: Optimizer | None = None) -> None:

@@ -99,8 +99,9 @@ class Loop:
             self._sample()
             at.done_here.append("sample")
         at.done_here.append("all")
-        if improved or (p.checkpoint.every and n and n % p.checkpoint.every == 0):
-            self.save()
+        lost = at.val_step == n and at.val_loss is not None and not math.isfinite(at.val_loss)
+        if improved or (p.checkpoint.every and n and n % p.checkpoint.every == 0 and not lost):
+            self.save()  # what overflows when evaluated is no state to go back to
 
     def _is_due(self, every: int) -> bool:
         n = self.at.step
@@ -254,7 +255,7 @@ class Loop:
         }
         val = result.val_loss
         self.at.val_loss, self.at.val_step = val, self.at.step
-        improved = val is not None and (self.at.best is None or val < self.at.best)
+        improved = val is not None and math.isfinite(val) and (self.at.best is None or val < self.at.best)
         target = self.preset.eval.target
         if val is not None and target > 0 and val <= target and (self.at.best is None or self.at.best > target):
             fields["target_reached"] = target
@@ -297,6 +298,7 @@ class Loop:
     def _meta(self) -> checkpoints.Meta:
         at = self.at
         val = at.val_loss if at.val_step == at.step else None
+        val = val if val is not None and math.isfinite(val) else None
         self._journal.event(
             "checkpoint", step=at.step, path=f"checkpoints/step-{at.step:08d}", val_loss=val,
             best=val is not None and val == at.best,
@@ -329,7 +331,7 @@ class Loop:
             if name == "set":
                 self._edit(Edit(self.at.step, _changes_of(args), command.id))
             elif name == "inspect":
-                self._inspection = Inspection(command.id, int(args.get("top", 5)))
+                self._inspection = Inspection(command.id, _top_of(args))
                 self.steering.acknowledge([command])
                 return
             else:
@@ -414,5 +416,12 @@ def _changes_of(arguments: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
+def _top_of(arguments: dict[str, Any]) -> int:
+    top = arguments.get("top", 5)
+    if not isinstance(top, int) or isinstance(top, bool):
+        raise UsageError(f"inspect: top is {top!r:.40}; expected how many guesses to tell, a whole number")
+    return top
+
+
 def _exp(loss: float) -> float:
-    return math.exp(loss) if loss < 700 else math.inf
+    return math.inf if loss >= 700 else math.exp(loss)

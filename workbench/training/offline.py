@@ -11,6 +11,7 @@ from workbench.data.visible import visible
 from workbench.errors import DataError, UsageError
 from workbench.preset import Preset
 from workbench.runs import FORMAT
+from workbench.runs.events import finite
 from workbench.runs.files import dump, read_json
 from workbench.training import checkpoints, device
 from workbench.training.checkpoints import Checkpoint
@@ -68,16 +69,17 @@ def evaluate(run: Path, *, split: str, json: bool) -> int:
     )  # fmt: skip
     result = evaluator(model)
     assert result.val_loss is not None
+    perplexity = math.inf if result.val_loss >= 700 else math.exp(result.val_loss)
     told = {
         "format": FORMAT, "type": "eval", "step": checkpoint.step, "split": split, "train_loss": result.train_loss,
-        f"{split}_loss": result.val_loss, "perplexity": math.exp(result.val_loss), "tokens": judged.n,
+        f"{split}_loss": result.val_loss, "perplexity": perplexity, "tokens": judged.n,
     }  # fmt: skip
     if json:
-        print(dump(told))
+        print(dump(finite(told)))
     else:
         print(
             f"{run.name} at step {checkpoint.step:,}: {split} {result.val_loss:.4f} "
-            f"(perplexity {math.exp(result.val_loss):.2f}), train {result.train_loss:.4f}"
+            f"(perplexity {perplexity:.2f}), train {result.train_loss:.4f}"
         )
         if split == "test":
             print("This was the test split. Look once, at the end: what is chosen by it is no longer tested by it.")
@@ -99,8 +101,8 @@ def _loaded(run: Path) -> tuple[Checkpoint, Preset, Tokenizer, Model, Resolved]:
         )
     device.take(resolved)
     model = build(preset.model, vocab=tokenizer.vocab_size, T=_context(preset), seed=preset.seed)
-    checkpoints.load_into(checkpoint, model)
     model.to(device=resolved.torch_device, dtype=resolved.dtype)
+    checkpoints.load_into(checkpoint, model)
     return checkpoint, preset, tokenizer, model, resolved
 
 

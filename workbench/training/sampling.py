@@ -24,7 +24,8 @@ def generate(
     seed: int,
     newline: int | None = None,
 ) -> list[int]:
-    """`tokens` ids that follow the prompt's. temperature 0 takes the likeliest; top_k 0 allows every token.
+    """`tokens` ids that follow the prompt's. temperature 0 takes the likeliest; top_k 0 allows every token. Fewer
+    where the logits are no longer finite.
 
     With `newline` (the windows layout) the model sees what it was trained on: this line's tokens, newlines before.
     """
@@ -38,6 +39,8 @@ def generate(
             x = torch.tensor([_context(ids, T, newline)], device=parameter.device)
             logits = model(x)
             last = (logits[0, -1] if logits.dim() == 3 else logits[0]).double().cpu()  # (V,)
+            if not torch.isfinite(last).all():
+                break  # a model that has diverged has nothing to say
             ids.append(_choose(last, temperature, top_k, generator))
     finally:
         model.train(was_training)
@@ -58,7 +61,7 @@ def _context(ids: list[int], T: int, newline: int | None) -> list[int]:
 def _choose(logits: torch.Tensor, temperature: float, top_k: int, generator: torch.Generator) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    logits = logits / temperature
+    logits = (logits - logits.max()) / temperature  # at most 0, so no temperature is too low
     if 0 < top_k < len(logits):
         logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], float("-inf"))
     return int(torch.multinomial(logits.softmax(0), 1, generator=generator))

@@ -29,13 +29,13 @@ def csv(run: Path) -> int:
 
 
 def jsonl(run: Path) -> int:
-    """The objects of `--json`, in their order: an event at step n comes before record n."""
+    """The objects of `--json`, in their order: an event at step n comes before record n, the end after all."""
     events = [e for e in read_events(run) if e.get("type") != "step"]
     at = events[-1]["at"] if events else ""
     waiting = iter(events)
     following = next(waiting, None)
     for values in _steps(run):
-        while following is not None and following.get("step", 0) <= values["step"]:
+        while following is not None and following.get("type") != "end" and following.get("step", 0) <= values["step"]:
             sys.stdout.write(dump(following) + "\n")
             at = following["at"]
             following = next(waiting, None)
