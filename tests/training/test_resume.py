@@ -101,6 +101,27 @@ def test_stopped_runs_go_on_and_evaluate_once(train: Train, resume: Train) -> No
     assert weights(ran.path) == weights(whole.path)
 
 
+def test_evals_stay_the_same_after_an_edit_of_T_and_a_resume(train: Train, resume: Train) -> None:
+    edit = {"command": "set", "at": 10, "changes": {"batch.T": 8}}
+    whole = train(document(GPT), at_start=[edit])
+    ran = train(document(GPT), at_start=[edit, {"command": "stop", "at": 25}])
+    done = resume(ran.path)
+    assert [e["val_loss"] for e in done.of("eval")] == [e["val_loss"] for e in whole.of("eval")]
+    assert bits(done.records) == bits(whole.records)
+
+
+def test_a_checkpoint_that_cannot_be_read_is_none_and_is_written_anew(train: Train, resume: Train) -> None:
+    whole = train(document(GPT))
+    ran = train(document(GPT), at_start=[{"command": "stop", "at": 30}])
+    broken = ran.path / "checkpoints" / "step-00000030"
+    (broken / "meta.json").write_text("{")
+    (broken / "model.safetensors").write_bytes(b"")
+    done = resume(ran.path, at_start=[{"command": "save", "at": 30}])
+    assert done.of("resume")[0]["step"] == 20
+    assert bits(done.records) == bits(whole.records)
+    assert weights(ran.path) == weights(whole.path)
+
+
 def test_more_steps_and_settings_are_journalled_edits(train: Train, resume: Train, replay: Train) -> None:
     ran = train(document(GPT))
     done = resume(ran.path, {"schedule.steps": 60, "optimizer.lr": 5e-4})

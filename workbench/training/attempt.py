@@ -111,7 +111,7 @@ def _attempt(
         evaluator = Evaluator(
             train=corpus.splits["train"],
             val=corpus.splits.get("val"),
-            T=prepared.preset.batch.T,
+            T=beginning.started.batch.T,
             tokens=preset.eval.tokens,
             newline=corpus.newline if windows else None,
             device=resolved.torch_device,

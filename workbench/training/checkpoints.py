@@ -90,9 +90,12 @@ def write(
     """Save step `step`. `meta` is called when the tensors are on the disk and returns what meta.json will hold:
     it is there that the logs are synced and measured."""
     path = folder_of(run) / f"step-{step:08d}"
-    if path.exists():  # the same step has the same tensors: only where the logs and settings stand can differ
+    if any(
+        checkpoint.path == path for checkpoint in available(run)
+    ):  # the same step has the same tensors: only where the logs and settings stand can differ
         replace_json(path / "meta.json", _complete(meta(), step), durable=True)
         return path
+    shutil.rmtree(path, ignore_errors=True)  # one that cannot be read is none
     aside = folder_of(run) / f".{path.name}.{secrets.token_hex(4)}"
     aside.mkdir(mode=DIRECTORY_MODE)
     try:

@@ -22,6 +22,9 @@ class Beginning:
     """Everything that an attempt starts from."""
 
     preset: Preset
+    """As it is now, live edits included."""
+    started: Preset
+    """As the run started: evals keep its T, whatever T is now."""
     attempt: int = 1
     checkpoint: Checkpoint | None = None
     position: Position = field(default_factory=Position)
@@ -50,7 +53,8 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
     checkpoint = checkpoints.newest(run)
     attempts = 1 + sum(e.get("type") == "resume" for e in events + reader.dropped)
     begun = bool(latest(events, "start")) or bool(checkpoint)
-    beginning = Beginning(preset_of(run), attempt=attempts + 1 if begun else 1, checkpoint=checkpoint)
+    started = preset_of(run)
+    beginning = Beginning(started, started, attempt=attempts + 1 if begun else 1, checkpoint=checkpoint)
     beginning.resolved = _recorded(run)
     if beginning.resolved:
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")

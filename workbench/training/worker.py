@@ -54,7 +54,7 @@ def new(
     tell: Tell,
 ) -> Outcome:
     """Train a preset to its end, in a run directory of its own."""
-    beginning = Beginning(preset)
+    beginning = Beginning(preset, preset)
     prepared = prepare(beginning, progress, tell)
     run = directory.create(folder, preset.name, presets.to_toml(preset))
     with locked(run):
@@ -101,7 +101,7 @@ def replay(
     preset = history.preset_of(run)
     if name is not None:
         preset = presets.apply(preset, {"name": name}, source="--name")
-    beginning = Beginning(preset, edits=history.edits_of(run))
+    beginning = Beginning(preset, preset, edits=history.edits_of(run))
     if (run / "resolved.json").exists():
         beginning.resolved = read_json(run / "resolved.json")
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
