@@ -308,7 +308,7 @@ def _run(folder: Path, name: str, preset: str, **changes: Any) -> Path:
 
 @pytest.fixture(autouse=True)
 def _surroundings(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The working directory, no network, empty caches; and the signal handlers of this process, which a worker takes."""
+    """The working directory, no network, empty caches; and afterwards the signal handlers, which a worker takes."""
     monkeypatch.chdir(place)
     monkeypatch.delenv("WORKBENCH_RUNS", raising=False)
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))

@@ -251,7 +251,7 @@ def test_a_signal_saves_and_leaves(here: "Command", number: signal.Signals, code
     process.send_signal(number)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (code, "")
-    assert err == f"workbench: interrupted: interrupted by {number.name}\n"
+    assert err == f"workbench: interrupted by {number.name}\n"
     status, end = status_of(here.run()), here.events()[-1]
     assert (status["state"], status["exit_code"]) == ("interrupted", code)
     assert (end["state"], end["exit_code"]) == ("interrupted", code)

@@ -101,5 +101,5 @@ def _foreground(start: Start, preset: presets.Preset, telling: Telling) -> int:
             tell=narrate,
         )
     if outcome.exit_code and (telling.json or telling.quiet):  # text has said it
-        narrate(f"{outcome.state}: {outcome.reason}")
+        narrate(outcome.reason)
     return outcome.exit_code

@@ -19,7 +19,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs import FORMAT
 from workbench.runs.events import Event, EventReader
 from workbench.runs.files import DIRECTORY_MODE, FILE_MODE, dump, on_a_network
-from workbench.runs.status import LIVE, observed, read
+from workbench.runs.status import LIVE, Watch
 
 NAMES = ("pause", "unpause", "step", "pace", "set", "eval", "sample", "save", "rewind", "inspect", "stop")
 FINAL = ("applied", "refused", "expired")
@@ -65,29 +65,28 @@ def send(directory: Path, command: str, *, at: int | None = None, **arguments: A
     return id
 
 
-def wait(directory: Path, id: str, *, timeout: float) -> Event:
-    """The final answer to a command. A worker that dies or says nothing is a WorkbenchError; what was not
-    read by then is withdrawn."""
+def wait(directory: Path, id: str, *, timeout: float, later: bool = False) -> Event:
+    """The final answer to a command; with `later`, for one that acts at a step to come, its acceptance.
+
+    A worker that dies or says nothing is a WorkbenchError; what was not read by then is withdrawn.
+    """
     events = EventReader(directory)
+    watch = Watch(directory)
     deadline = time.monotonic() + timeout
     while True:
-        status = read(directory)
-        ended = observed(status) not in (
-            *LIVE,
-            "unresponsive",
-        )  # asked before the events: the answer comes first
+        state = watch.state()  # asked before the events: the answer comes first
+        ended = state not in (*LIVE, "unresponsive")
         answers = [e for e in events.poll() if e.get("type") == "answer" and e.get("id") == id]
-        if answers and (answers[-1]["state"] in FINAL):
+        if answers and (later or answers[-1]["state"] in FINAL):
             return answers[-1]
         if ended or time.monotonic() > deadline:
             if answers and not ended:
                 return answers[-1]  # accepted, for a later step
             (directory / "commands" / f"{id}.json").unlink(missing_ok=True)
             if ended:
-                raise WorkbenchError(f"{directory.name}: the run ended ({observed(status)}) before it answered")
+                raise WorkbenchError(f"{directory.name}: the run ended ({state}) before it answered")
             raise WorkbenchError(
-                f"{directory.name}: no answer within {timeout:g} s ({observed(status)}"
-                f"{', ' + status.phase if status and status.phase else ''}); the command was withdrawn"
+                f"{directory.name}: no answer within {timeout:g} s (it is {state}); the command was withdrawn"
             )
         time.sleep(0.02)
 

@@ -51,17 +51,16 @@ def create(folder: Path, name: str, preset_toml: str) -> Path:
 
 
 def is_run(path: Path) -> bool:
-    return (path / "preset.toml").is_file() and (path / "commands").is_dir()
+    try:
+        return (path / "preset.toml").is_file() and (path / "commands").is_dir()
+    except OSError:  # a name too long to be one, a folder that may not be looked into
+        return False
 
 
 def listed(folder: Path) -> list[Listed]:
     """Every run in `folder`, the newest start last."""
-    if not folder.is_dir():
-        return []
-    runs = [p for p in folder.iterdir() if is_run(p)]
-    runs.sort(key=lambda p: (_started(p), p.name))
     out = []
-    for path in runs:
+    for path in sorted(_runs_in(folder), key=lambda p: (_started(p), p.name)):
         try:
             found = status.read(path)
         except WorkbenchError:  # one damaged run must not hide the others
@@ -75,7 +74,7 @@ def find(folder: Path, run: str) -> Path:
     """The run that was meant: `last`, a path, a name, or a prefix that only one has."""
     if not run:
         raise UsageError("which run? give its name, a unique prefix, a path, or `last`")
-    there = [p for p in folder.iterdir() if is_run(p)] if folder.is_dir() else []
+    there = _runs_in(folder)
     if run == "last":
         if not there:
             raise UsageError(f"{folder}: there are no runs yet")
@@ -99,6 +98,18 @@ def find(folder: Path, run: str) -> Path:
         f"; did you mean {near[0]}?" if near else "; `workbench runs` lists them" if there else "; there are none yet"
     )
     raise UsageError(f"no run named {run!r} in {folder}{hint}")
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """In no order; none where there is no such folder."""
+    try:
+        return [p for p in folder.iterdir() if is_run(p)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: cannot be read ({error.strerror}); name another place with --runs-dir or WORKBENCH_RUNS"
+        ) from None
 
 
 def _started(path: Path) -> float:

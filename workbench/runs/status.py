@@ -92,6 +92,25 @@ def observed(status: Status | None) -> str:
     return "unresponsive" if time.monotonic() - status.uptime > SILENT_AFTER else status.state
 
 
+class Watch:
+    """A reader that looks again and again. It judges a worker on another host by its own clock alone: thirty
+    seconds without a change, whatever the two wall clocks say."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._heartbeat: float | None = None
+        self._changed = time.monotonic()
+
+    def state(self) -> str:
+        """As `observed`, from what has been seen since the first look."""
+        status = read(self._directory)
+        if status is None or status.state not in LIVE or status.alive() is not None:
+            return observed(status)
+        if status.heartbeat != self._heartbeat:
+            self._heartbeat, self._changed = status.heartbeat, time.monotonic()
+        return "lost" if time.monotonic() - self._changed > LOST_AFTER else status.state
+
+
 class Heart:
     """The worker's end: a thread that writes status.json once a second, and at once when something changes.
 

@@ -73,7 +73,7 @@ class Evaluator:
                     with self._autocast():
                         logits = model(torch.from_numpy(x).to(self._device))
                     losses = losses_of(logits, torch.from_numpy(y).to(self._device))
-                    total += losses.double().sum().item()
+                    total += losses.to("cpu", torch.float64).sum().item()
                     count += y.size
                     step()
         return total / count if count else None

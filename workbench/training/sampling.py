@@ -38,7 +38,7 @@ def generate(
         for _ in range(tokens):
             x = torch.tensor([_context(ids, T, newline)], device=parameter.device)
             logits = model(x)
-            last = (logits[0, -1] if logits.dim() == 3 else logits[0]).double().cpu()  # (V,)
+            last = (logits[0, -1] if logits.dim() == 3 else logits[0]).to("cpu", torch.float64)  # (V,)
             if not torch.isfinite(last).all():
                 break  # a model that has diverged has nothing to say
             ids.append(_choose(last, temperature, top_k, generator))

@@ -33,22 +33,23 @@ def ask(run: Path, command: str, *, timeout: float, json: bool, at: int | None =
     state = status.observed(status.read(run))
     if state not in (*status.LIVE, "unresponsive"):
         raise WorkbenchError(f"{run.name} is {state}: nobody is there to {command} it")
-    answer = commands.wait(run, commands.send(run, command, at=at, **arguments), timeout=timeout)
+    answer = commands.wait(run, commands.send(run, command, at=at, **arguments), timeout=timeout, later=at is not None)
     if command == "stop" and answer["state"] == "applied":
         _until_over(run, timeout)
     if json:
         print(dump(answer))
     else:
-        print(_told(run.name, command, answer, arguments.get("changes", {})))
+        print(_told(run.name, command, answer, arguments.get("changes", {}), at))
     return 0 if answer["state"] == "applied" or (at is not None and answer["state"] == "accepted") else 1
 
 
-def _told(name: str, command: str, answer: Event, changes: dict[str, Any]) -> str:
+def _told(name: str, command: str, answer: Event, changes: dict[str, Any], at: int | None) -> str:
     if answer["state"] == "applied":
         what = ", ".join(f"{key} = {value}" for key, value in changes.items())
         return visible(f"{name}: {DONE.get(command, 'done')} at step {answer['step']:,}{': ' + what if what else ''}")
     if answer["state"] == "accepted":
-        return f"{name}: accepted at step {answer['step']:,}, not applied yet"
+        when = "not applied yet" if at is None else f"it acts at step {at:,}"
+        return f"{name}: accepted at step {answer['step']:,}, {when}"
     return visible(f"{name}: {answer['state']}: {answer['reason']}")
 
 
