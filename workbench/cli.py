@@ -107,6 +107,7 @@ def _train(a: Arguments) -> int:
             raise UsageError("which preset? name a TOML file or a shipped preset, as in `workbench --headless char`")
         a.preset = "char"
     if not (a.headless or a.dry_run):
+        _check_word(a.preset)
         raise UsageError(
             f"this version has no screen yet: train with `workbench --headless {a.preset}`, "
             "look at its rows with `workbench rows`"
@@ -124,6 +125,18 @@ def _train(a: Arguments) -> int:
 
         return dry_run.tell(loaded.preset, json=a.json, progress=headless.Preparing(silent=a.quiet or a.json))
     return headless.train(loaded, runs=a.runs_dir, telling=headless.Telling(a.json, a.quiet))
+
+
+def _check_word(word: str) -> None:
+    """Raise UsageError for what is neither a word nor a preset: `workbench rusn`."""
+    from difflib import get_close_matches
+
+    from workbench import preset
+
+    near = get_close_matches(word, WORDS, n=1)
+    if near and word not in preset.shipped() and not os.path.exists(word):
+        raise UsageError(f"{word!r} is neither a word nor a preset; did you mean `workbench {near[0]}`?")
+    preset.find(word)
 
 
 def _resume(a: Arguments) -> int:

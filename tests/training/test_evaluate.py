@@ -116,8 +116,7 @@ def test_without_validation_there_is_no_val_loss_and_train_is_judged() -> None:
     result = evaluator(train, None)(bigram())
     assert result.val_loss is None
     assert result.train_loss == pytest.approx(by_hand(bigram(), train, 2_999), abs=0.2)
-    assert len(train.rows) == 3_000 // T - 1 or len(train.rows) == (3_000 - T) // T
-    assert len(Evaluator.blocks(evaluator(train, None), train, 100)) == 2
+    assert len(train.rows) == (3_000 - T) // T
     big = Ids(WITHOUT_VALIDATION * 2)
     evaluator(big, None)(bigram())
     assert len(big.rows) * T == WITHOUT_VALIDATION
@@ -176,13 +175,13 @@ def test_it_leaves_the_model_and_the_global_generator_as_they_were(training: boo
     model = build(ModelTable(layers=1, heads=2, width=16, dropout=0.5), vocab=11, T=T, seed=1).train(training)
     before = [p.detach().clone() for p in model.parameters()]
     torch.manual_seed(7)
-    state, drawn = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index,union-attr]  # noqa: NPY002
+    state, drawn = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index,union-attr]
     judge = evaluator(Ids(3_000), Ids(500))
     first, second = judge(model), judge(model)
     assert first == second  # to the bit, dropout or not
     assert model.training is training
     assert torch.equal(torch.random.get_rng_state(), state)
-    assert (np.random.get_state()[1] == drawn).all()  # type: ignore[index]  # noqa: NPY002
+    assert (np.random.get_state()[1] == drawn).all()  # type: ignore[index]
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
     assert all(p.grad is None for p in model.parameters())
 
@@ -221,7 +220,7 @@ def test_losses_are_summed_in_fp64() -> None:
         for p in model.parameters():
             p.zero_()
     val = Ids(1_000_001, vocab=2)
-    assert evaluator(Ids(50), val, T=4096)(model).val_loss == pytest.approx(math.log(2), abs=1e-7)
+    assert evaluator(Ids(5_000), val, T=4096)(model).val_loss == pytest.approx(math.log(2), abs=1e-7)
 
 
 def test_a_runs_evals_are_these(train: Train) -> None:

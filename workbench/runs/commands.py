@@ -86,7 +86,8 @@ def wait(directory: Path, id: str, *, timeout: float, later: bool = False) -> Ev
             if ended:
                 raise WorkbenchError(f"{directory.name}: the run ended ({state}) before it answered")
             raise WorkbenchError(
-                f"{directory.name}: no answer within {timeout:g} s (it is {state}); the command was withdrawn"
+                f"{directory.name}: no answer within {timeout:g} s ({', '.join(filter(None, (state, watch.phase)))}); "
+                "the command was withdrawn"
             )
         time.sleep(0.02)
 

@@ -98,12 +98,15 @@ class Watch:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.phase = ""
+        """What the worker said that it was doing, at the last look."""
         self._heartbeat: float | None = None
         self._changed = time.monotonic()
 
     def state(self) -> str:
         """As `observed`, from what has been seen since the first look."""
         status = read(self._directory)
+        self.phase = status.phase if status else ""
         if status is None or status.state not in LIVE or status.alive() is not None:
             return observed(status)
         if status.heartbeat != self._heartbeat:

@@ -47,7 +47,7 @@ class Evaluator:
         self._T, self._newline, self._device, self._autocast = T, newline, device, autocast
         self._train, self._val = train, val
         self._val_blocks = self.blocks(val, tokens) if val else []
-        targets = sum(len(starts) * length for starts, length in self._val_blocks)
+        targets = sum(len(starts) * (length if newline is None else 1) for starts, length in self._val_blocks)
         self._train_blocks = self._spread(train, targets or tokens or WITHOUT_VALIDATION)
 
     def __call__(self, model: Model, step: Callable[[], None] = lambda: None) -> Evaluation:

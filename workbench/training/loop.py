@@ -16,6 +16,7 @@ from workbench import preset as presets
 from workbench.data.batches import batch
 from workbench.data.corpus import Corpus
 from workbench.data.counter import key_of
+from workbench.data.prompts import prompt_of
 from workbench.data.rows import Base, Rows
 from workbench.errors import UsageError
 from workbench.plan.arithmetic import tokens_per_step
@@ -32,7 +33,7 @@ from workbench.training.journal import Journal
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Edit, Leave, Position, Rewind
-from workbench.training.sampling import generate, prompt_of
+from workbench.training.sampling import generate
 from workbench.training.steering import Steering
 from workbench.training.step import Update, optimizer_step
 
@@ -268,7 +269,7 @@ class Loop:
     def _sample(self) -> None:
         phase, p = self._journal.phase, self.preset.sample
         self._journal.tell(phase="sampling")
-        prompt = prompt_of(self.preset, self._corpus)
+        prompt = prompt_of(p.prompt, self._corpus)
         with self._resolved.autocast():
             ids = generate(
                 self._model,
@@ -387,7 +388,7 @@ class Loop:
         if new.schedule.steps < self.at.step:
             raise UsageError(f"schedule.steps = {new.schedule.steps}: {self.at.step} updates are done already")
         rows = self.rows.edited(self.at.rows_before, T=new.batch.T, order=new.data.order)
-        prompt_of(new, self._corpus)
+        prompt_of(new.sample.prompt, self._corpus)
         changes = {key: list(both) for key, both in presets.changes(self.preset, new).items()}
         self._journal.event(
             "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()

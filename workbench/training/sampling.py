@@ -3,10 +3,7 @@
 import numpy as np
 import torch
 
-from workbench.data.corpus import Corpus
 from workbench.data.counter import key_of
-from workbench.errors import UsageError
-from workbench.preset import Preset
 from workbench.training.models import Model
 
 _SAMPLE = 5  # the purpose that keeps these draws apart
@@ -65,18 +62,3 @@ def _choose(logits: torch.Tensor, temperature: float, top_k: int, generator: tor
     if 0 < top_k < len(logits):
         logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], float("-inf"))
     return int(torch.multinomial(logits.softmax(0), 1, generator=generator))
-
-
-def prompt_of(preset: Preset, corpus: Corpus) -> str:
-    """The prompt to sample from. The default newline stands for the corpus's own beginning where it has none."""
-    prompt = preset.sample.prompt
-    if prompt == "\n" and corpus.newline is None and corpus.tokenizer.name == "char":
-        first = corpus.splits["train"].read(0, 1)
-        return corpus.tokenizer.decode(first)
-    try:
-        ids = corpus.tokenizer.encode(prompt)
-    except UsageError as error:
-        raise UsageError(f"sample.prompt = {prompt!r}: {error}") from None
-    if not len(ids):
-        raise UsageError("sample.prompt = '': expected at least one character to start from")
-    return prompt

@@ -13,6 +13,7 @@ import torch
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
+from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
 from workbench.data.scan import Progress
 from workbench.errors import DataError, UsageError, WorkbenchError
@@ -25,7 +26,6 @@ from workbench.training.attempt import Outcome, Prepared, out_of_memory, work
 from workbench.training.history import Beginning
 from workbench.training.journal import Narrator
 from workbench.training.models import build
-from workbench.training.sampling import prompt_of
 
 Tell = Callable[[str], None]
 """Takes what the user should know about how the run came to be."""
@@ -141,7 +141,7 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
         tokens=corpus.splits["train"].n, T=preset.batch.T, seed=preset.seed, order=preset.data.order,
         stride=preset.data.stride, windows=newline is not None,
     )  # fmt: skip
-    prompt_of(preset, corpus)
+    prompt_of(preset.sample.prompt, corpus)
     T = preset.model.context or preset.batch.T
     model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
     model.to(device=resolved.torch_device, dtype=resolved.dtype)

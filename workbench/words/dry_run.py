@@ -1,6 +1,7 @@
 """`--dry-run`: what would be trained, and what it takes. Makes no run directory and needs no torch."""
 
 from workbench.data.corpus import open_corpus
+from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
 from workbench.data.visible import visible
 from workbench.headless.lines import Preparing
@@ -22,6 +23,7 @@ def tell(preset: Preset, *, json: bool, progress: Preparing) -> int:
     )
     windows = p.data.layout == "windows"
     Rows(tokens=train.n, T=b.T, seed=p.seed, order=p.data.order, stride=p.data.stride, windows=windows)
+    prompt_of(p.sample.prompt, corpus)
     items = parameters.itemise(p.model, vocab, p.model.context or b.T)
     bytes_ = memory.estimate(p, vocab)
     per_step = arithmetic.tokens_per_step(B=b.B, T=b.T, accum=b.accum, layout=p.data.layout)
