@@ -1,4 +1,4 @@
-"""commands/: what a client sends and waits for, what a worker reads, and what it makes of files that are no commands."""
+"""commands/: what a client sends and waits for, what a worker reads, and what it makes of what is no command."""
 
 import contextlib
 import json
@@ -21,7 +21,9 @@ from workbench.training.steering import Steering
 
 
 @contextlib.contextmanager
-def worker(folder: Path, answer: Callable[[EventLog, Command], str | None] = lambda log, command: None) -> Iterator[Heart]:  # fmt: skip
+def worker(
+    folder: Path, answer: Callable[[EventLog, Command], str | None] = lambda log, command: None
+) -> Iterator[Heart]:
     """A heart that beats, and a thread that answers as a worker does; `answer` returns the state to answer with."""
     heart = Heart(folder, flush=lambda: None, attempt=1, steps=10)
     heart.tell(state="running")

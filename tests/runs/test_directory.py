@@ -78,7 +78,7 @@ def test_a_place_that_cannot_hold_runs(tmp_path: Path) -> None:
 def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
-        with pytest.raises(UsageError, match="Permission denied.*--runs-dir"):
+        with pytest.raises(UsageError, match=r"Permission denied.*--runs-dir"):
             create(tmp_path / "runs", "char", "")
     finally:
         tmp_path.chmod(0o700)

@@ -95,6 +95,19 @@ def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
     assert seen > 80
 
 
+def test_a_file_that_is_cut_under_a_reader_gives_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resume cuts the file while somebody reads it, and the next record is half there."""
+    logged(tmp_path, 10).close()
+    real = os.pread
+
+    def cut(fd: int, count: int, offset: int) -> bytes:
+        os.truncate(tmp_path / "steps.bin", 6 * DTYPE.itemsize + 9)
+        return real(fd, count, offset)
+
+    monkeypatch.setattr(os, "pread", cut)
+    assert StepReader(tmp_path).read()["step"].tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_flushing_thread_and_an_appending_one_lose_and_repeat_nothing(tmp_path: Path) -> None:
     log, over = StepLog(tmp_path), threading.Event()
 

@@ -17,7 +17,17 @@ from workbench.errors import WorkbenchError
 from workbench.preset import ModelTable, OptimizerTable
 from workbench.runs import directory
 from workbench.training import checkpoints
-from workbench.training.checkpoints import Meta, available, best, forget_after, load_into, newest, prune, write
+from workbench.training.checkpoints import (
+    Checkpoint,
+    Meta,
+    available,
+    best,
+    forget_after,
+    load_into,
+    newest,
+    prune,
+    write,
+)
 from workbench.training.models import Model, build
 from workbench.training.optimizers import Optimizer
 
@@ -48,6 +58,12 @@ def save(run: Path, step: int, val_loss: float | None = None, **more: Any) -> Pa
     return write(run, step, model, optimizer, tokenizer(), lambda: {"val_loss": val_loss, **more})
 
 
+def last(run: Path) -> Checkpoint:
+    found = newest(run)
+    assert found is not None
+    return found
+
+
 def steps(run: Path) -> list[int]:
     return [c.step for c in available(run)]
 
@@ -59,8 +75,7 @@ def steps(run: Path) -> list[int]:
 def test_what_is_saved_is_what_is_loaded(run: Path, kind: str) -> None:
     model, optimizer = made(kind=kind)
     write(run, 12, model, optimizer, tokenizer(), lambda: {"val_loss": 2.5, "records": 12})
-    found = newest(run)
-    assert found is not None
+    found = last(run)
     assert (found.step, found.val_loss, found.meta["records"], found.meta["format"]) == (12, 2.5, 12, 1)
     other, its = made(seed=99, kind=kind)
     load_into(found, other, its)
@@ -206,7 +221,7 @@ def test_a_damaged_meta_is_no_checkpoint(run: Path, damage: Callable[[Path], obj
     save(run, 3)
     damage(save(run, 4) / "meta.json")
     assert steps(run) == [3]
-    assert (newest(run) or pytest.fail()).step == 3
+    assert last(run).step == 3
     prune(run)
     assert steps(run) == [3]
 
@@ -244,8 +259,7 @@ def test_a_run_without_checkpoints(run: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("width", "layers"), [(32, 1), (16, 2)], ids=["wider", "deeper"])
 def test_another_models_weights_are_refused(run: Path, width: int, layers: int) -> None:
     path = save(run, 3)
-    found = newest(run)
-    assert found is not None
+    found = last(run)
     with pytest.raises(WorkbenchError, match="not this model's weights") as raised:
         load_into(found, *made(width, layers=layers))
     assert str(path) in str(raised.value)
@@ -258,7 +272,7 @@ def test_damaged_tensors_are_told(run: Path, name: str, damage: Callable[[Path],
     path = save(run, 3)
     damage(path / name)
     with pytest.raises(WorkbenchError, match="not a readable safetensors file") as raised:
-        load_into(newest(run) or pytest.fail(), *made())
+        load_into(last(run), *made())
     assert name in str(raised.value)
 
 
@@ -268,7 +282,7 @@ def test_an_optimizers_state_of_other_shapes_is_refused(run: Path) -> None:
     checkpoints._write_tensors(path / "optimizer.safetensors", wide.state())
     (other / "optimizer.safetensors").write_bytes((path / "optimizer.safetensors").read_bytes())
     with pytest.raises(WorkbenchError, match="not this model's weights"):
-        load_into(newest(run) or pytest.fail(), *made())
+        load_into(last(run), *made())
 
 
 # ------------------------------------------------------------------------------------- what a run puts in
@@ -277,8 +291,7 @@ def test_an_optimizers_state_of_other_shapes_is_refused(run: Path) -> None:
 @pytest.mark.parametrize("base", [GPT, MLP], ids=["gpt", "mlp"])
 def test_a_checkpoint_knows_its_tokenizer_and_where_the_run_stood(train: Train, base: dict[str, Any]) -> None:
     ran = train(document(base))
-    found = newest(ran.path)
-    assert found is not None
+    found = last(ran.path)
     text = base["data"]["text"]
     assert found.tokenizer().decode(found.tokenizer().encode(text)) == text
     assert found.meta["records"] == 40 == found.step
@@ -293,8 +306,7 @@ def test_a_checkpoint_knows_its_tokenizer_and_where_the_run_stood(train: Train, 
 def test_the_text_of_a_corpus_is_not_in_its_checkpoint(train: Train) -> None:
     """Only its vocabulary is: a checkpoint may be shared where the text may not."""
     path = train(document(GPT, schedule__steps=5)).path
-    found = newest(path)
-    assert found is not None
+    found = last(path)
     assert set(json.loads((found.path / "tokenizer.json").read_text())["characters"]) == set(TEXT)
     data = presets.from_document({"data": {"text": TEXT}}, source="test").data
     assert found.tokenizer().vocab_size == open_corpus(data).tokenizer.vocab_size

@@ -37,7 +37,9 @@ class Ids:
         return np.stack([self.read(start, length) for start in starts.tolist()])
 
 
-def evaluator(train: Tokens, val: Tokens | None, *, tokens: int = 0, newline: int | None = None, T: int = T) -> Evaluator:  # fmt: skip
+def evaluator(
+    train: Tokens, val: Tokens | None, *, tokens: int = 0, newline: int | None = None, T: int = T
+) -> Evaluator:
     return Evaluator(
         train=train, val=val, T=T, tokens=tokens, newline=newline, device=torch.device("cpu"), autocast=nullcontext
     )
@@ -220,7 +222,7 @@ def test_losses_are_summed_in_fp64() -> None:
         for p in model.parameters():
             p.zero_()
     val = Ids(1_000_001, vocab=2)
-    assert evaluator(Ids(5_000), val, T=4096)(model).val_loss == pytest.approx(math.log(2), abs=1e-7)
+    assert evaluator(Ids(5_000, vocab=2), val, T=4096)(model).val_loss == pytest.approx(math.log(2), abs=1e-7)
 
 
 def test_a_runs_evals_are_these(train: Train) -> None:

@@ -50,7 +50,7 @@ class Optimizer:
         }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `state` gave; the parameters must be the same ones."""
+        """Put back what `state` gave. KeyError or RuntimeError where the parameters are not the same ones."""
         by_name = {name: parameter for parameter, name in self._names.items()}
         for part in self._parts:
             part.state.clear()
@@ -58,6 +58,8 @@ class Optimizer:
         for key, tensor in tensors.items():
             name, _, quantity = key.rpartition(".")
             parameter = by_name[name]
+            if quantity != "step" and tensor.shape != parameter.shape:
+                raise RuntimeError(f"{key} is {tuple(tensor.shape)}, expected {tuple(parameter.shape)}")
             state = part_of[parameter].state[parameter]
             # AdamW counts its steps in fp32 on the CPU (fused: on the parameter's device), whatever else is fp64.
             state[quantity] = tensor.clone() if quantity == "step" else tensor.to(parameter.device, copy=True)
