@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import tiktoken
 
 from workbench import preset as presets
 from workbench.cli import main
@@ -314,6 +315,7 @@ def _surroundings(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("WORKBENCH_OFFLINE", "1")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "vocabularies"))
+    tiktoken.registry.ENCODINGS.clear()  # what another test has loaded into this process
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield
@@ -388,7 +390,8 @@ def test_a_cache_that_cannot_be_written_is_told(
 def test_runs_lists_what_it_cannot_read_beside_the_others(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["runs", "--json"]) == 0
     told = {line["run"]: line["state"] for line in map(json.loads, capsys.readouterr().out.splitlines())}
+    assert told.pop("live") in ("running", "unresponsive")  # nobody has beaten its heart since the tests began
     assert told == {
-        "done-1": "done", "done-2": "done", "live": "running", "lost": "lost", "bad-status": "unreadable",
+        "done-1": "done", "done-2": "done", "lost": "lost", "bad-status": "unreadable",
         "newer-status": "unreadable", "bad-preset": "interrupted", "bad-steps": "unreadable",
     }  # fmt: skip

@@ -236,7 +236,7 @@ def test_names_do_not_act_either(here: "Command") -> None:
     (here.folder / "we\x1b[2Jird.txt").write_text("abc def\n" * 50)
     for words in (
         ["data", "we\x1b[2Jird.txt"],
-        ["--dry-run", "hostile.toml", "--set", "dataset=we\x1b[2Jird.txt"],
+        ["--dry-run", "hostile.toml", "--set", "dataset=we\x1b[2Jird.txt", "--set", "sample.prompt=abc"],
         ["runs", "--runs-dir", "we\x1b[2Jird"],
     ):
         done = here(*words)
