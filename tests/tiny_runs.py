@@ -81,6 +81,8 @@ class Script:
 
     def flush(self) -> None: ...
 
+    def close(self) -> None: ...
+
     def _send(self, wanted: list[dict[str, Any]]) -> None:
         for command in wanted:
             arguments = dict(command)

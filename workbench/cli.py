@@ -2,11 +2,12 @@
 
 import argparse
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from workbench import __version__
 from workbench.errors import UsageError, WorkbenchError
@@ -41,7 +42,10 @@ Word = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], in
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with our way of telling an error: one line, and what to do."""
+    """argparse, with our way of telling an error: one line, and what to do. Options are written out in full."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
@@ -51,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code; whatever a user can mend is told in one message, without traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_standard_streams()
+    _never_fail_to_print()
     try:
         return _dispatch(arguments)
     except WorkbenchError as error:
@@ -74,6 +79,13 @@ def _open_standard_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
             setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115
+
+
+def _never_fail_to_print() -> None:
+    """What a terminal's encoding lacks is escaped: no ż of a sample ends a run or its telling."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(arguments: list[str]) -> int:

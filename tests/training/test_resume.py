@@ -142,7 +142,7 @@ def test_after_a_divergence_edits_past_the_checkpoint_are_dropped_and_told(train
     assert done.outcome.state == "done"
     (resumed,) = done.of("resume")
     assert resumed["step"] == 20
-    assert resumed["edits_dropped"] == [{"step": 25, "changes": {"optimizer.lr": 1e6}}]
+    assert [(e["step"], e["changes"]) for e in resumed["edits_dropped"]] == [(25, {"optimizer.lr": 1e6})]
     assert [e["changes"] for e in done.of("edit")] == [{"optimizer.lr": [0.1, 0.05]}]
     assert np.isfinite(done.records["loss"]).all()
 
@@ -154,6 +154,36 @@ def test_what_is_asked_for_now_wins_over_an_edit_of_the_lost_attempt(resume: Tra
     assert [e["changes"] for e in done.of("edit")] == [
         {"optimizer.lr": [1e-3, 6e-4]}, {"optimizer.lr": [6e-4, 2e-4]}, {"batch.accum": [1, 2]},
     ]  # fmt: skip
+
+
+def test_edits_that_wait_survive_an_attempt_that_ends_before_their_step(
+    train: Train, resume: Train, tmp_path: Path
+) -> None:
+    """Killed past an edit, resumed and stopped before it, resumed again: the edit is made all the same."""
+    undisturbed = train(RUNS["gpt with dropout, adamw"], at_start=EDITS)
+    run = killed_past(RUNS["gpt with dropout, adamw"], 240, EDITS, tmp_path)
+    assert resume(run, at_start=[{"command": "stop", "at": 210}]).outcome.state == "stopped"
+    done = resume(run)
+    assert [e["step"] for e in done.of("edit")] == [150, 230]
+    assert bits(done.records) == bits(undisturbed.records)
+
+
+def test_a_replay_that_was_stopped_is_still_a_replay(train: Train, resume: Train, signals: Any, tmp_path: Path) -> None:
+    ran = train(document(GPT), at_start=[{"command": "set", "at": 25, "changes": {"optimizer.lr": 3e-4}}])
+    script = tiny_runs.Script([{"command": "stop", "at": 10}])
+    worker.replay(
+        ran.path, tmp_path / "again", narrators=[script], signals=signals, progress=lambda a, b: None,
+        tell=lambda t: None,
+    )  # fmt: skip
+    assert bits(resume(script.run).records) == bits(ran.records)
+
+
+def test_a_resume_whose_waiting_edits_cannot_be_made_is_refused(resume: Train, tmp_path: Path) -> None:
+    run = killed_past(document(GPT, **LONG), 235, EDITS, tmp_path)
+    before = (run / "events.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="the edit at step 230"):
+        resume(run, {"schedule.min_lr": 5e-4})
+    assert (run / "events.jsonl").read_bytes() == before
 
 
 def test_rewind_goes_back_to_the_last_checkpoint_in_the_same_process(train: Train) -> None:

@@ -137,3 +137,52 @@ def test_commands_from_before_the_attempt_are_expired(train: Train, resume: Trai
     assert done.outcome.state == "done"
     (answer,) = [e for e in done.of("answer") if e["id"] == id]
     assert answer["state"] == "expired"
+
+
+def test_steps_asked_for_together_are_all_made(running: Path) -> None:
+    n = int(ask(running, "pause")["step"])
+    assert settled(running, n) == n
+    ids = [commands.send(running, "step") for _ in range(3)]
+    commands.wait(running, ids[-1], timeout=20)
+    assert settled(running, n + 3) == n + 3
+    ask(running, "unpause")
+
+
+def test_an_eval_and_what_comes_with_it_act_once(running: Path) -> None:
+    """An eval listens while it runs: it must not hear itself again, nor what waits behind it."""
+    n = int(ask(running, "pause")["step"])
+    ids = [commands.send(running, name) for name in ("eval", "step", "eval")]
+    commands.wait(running, ids[-1], timeout=20)
+    assert settled(running, n + 1) == n + 1
+    events = read_events(running)
+    assert len([e for e in events if e["type"] == "eval" and e["step"] >= n]) == 2
+    assert all(len([e for e in events if e.get("id") == id and e["state"] == "applied"]) == 1 for id in ids)
+    ask(running, "unpause")
+
+
+def test_inspections_of_the_same_step_are_answered_by_the_same_file(running: Path) -> None:
+    ask(running, "pause")
+    first, second = (commands.send(running, "inspect") for _ in range(2))
+    ask(running, "step")
+    answers = [commands.wait(running, id, timeout=20) for id in (first, second)]
+    assert answers[0]["file"] == answers[1]["file"]
+    ask(running, "unpause")
+
+
+def test_an_edit_for_a_step_that_never_comes_is_answered(train: Train) -> None:
+    ran = train(document(GPT), at_start=[{"command": "set", "at": 900, "changes": {"optimizer.lr": 3e-4}}])
+    assert [a["state"] for a in ran.answers(0)] == ["accepted", "expired"]
+    assert not list((ran.path / "commands").glob("*.json"))
+
+
+def test_an_eval_by_command_that_is_the_best_is_saved(train: Train) -> None:
+    doc = document(GPT, eval__every=0, checkpoint__every=0, optimizer__lr=1e-2)
+    ran = train(doc, at_start=[{"command": "eval", "at": 30}])
+    assert [e["step"] for e in ran.of("checkpoint")] == [30, 40]
+    assert ran.of("checkpoint")[0]["best"]
+
+
+def test_setting_what_is_set_already_is_no_edit(train: Train) -> None:
+    ran = train(document(GPT), at_start=[{"command": "set", "changes": {"optimizer.lr": 1e-3}}])
+    assert ran.answers(0)[-1]["state"] == "applied"
+    assert not ran.of("edit")

@@ -65,6 +65,10 @@ def resume(run: Path, changes: dict[str, Any], *, telling: Telling, re_resolve: 
         return 0
     ended = latest(read_events(run), "end")
     if ended and there and state == "done" and changes.get("schedule.steps", 0) <= there.step:
+        if changes.keys() - {"schedule.steps"}:
+            raise UsageError(
+                f"{run.name} is done: to go on with other settings, add --steps N with N over {there.step:,}"
+            )
         print(dump(ended) if telling.json else f"{run.name}: done already, {there.step:,} steps")
         return 0
 
@@ -93,13 +97,12 @@ def _foreground(start: Start, preset: presets.Preset, telling: Telling) -> int:
         signals = Signals()  # before torch, whose import takes seconds
         from workbench.training import worker
 
-        outcome = start(
-            worker,
-            narrators=telling.narrators(preset),
-            signals=signals,
-            progress=preparing,
-            tell=narrate,
-        )
+        narrators = telling.narrators(preset)
+        try:
+            outcome = start(worker, narrators=narrators, signals=signals, progress=preparing, tell=narrate)
+        finally:
+            for narrator in narrators:
+                narrator.close()
     if outcome.exit_code and (telling.json or telling.quiet):  # text has said it
         narrate(outcome.reason)
     return outcome.exit_code

@@ -10,6 +10,9 @@ from typing import TextIO
 
 from workbench.data.visible import visible
 
+MOST = 1_000_000
+"""Lines that wait for a slow reader: some 300 MB of `--json`. Beyond them training waits for it."""
+
 
 def narrate(text: str) -> None:
     """One line on stderr; nobody reading it is no reason to stop."""
@@ -18,43 +21,74 @@ def narrate(text: str) -> None:
 
 
 class Lines:
-    """Whole lines to a stream, from any thread. Once the reader has gone, everything is silently dropped."""
+    """Whole lines to a stream, from any thread, written by a thread of their own.
+
+    A reader that has stopped reading (`| less`) stops nothing else; once it has gone, everything is dropped.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._pending: list[str] = []
         self._status = ""
-        self._gone = False
+        self._wanted = self._closing = self._gone = False
+        self._writer: threading.Thread | None = None
         self.live = out.isatty()
         """A terminal: a status line can be written over."""
 
     def write(self, line: str) -> None:
-        """One line, handed to the system at the next flush."""
-        with self._lock:
+        """One line, handed on at the next flush. Waits only for a reader that is MOST lines behind."""
+        with self._changed:
+            while len(self._pending) >= MOST and not self._gone:
+                self._changed.wait(0.1)
             self._pending.append(line)
 
     def status(self, text: str) -> None:
         """What stands below the lines, on a terminal only: each replaces the one before."""
         if self.live:
-            with self._lock:
+            with self._changed:
                 self._status = text
 
     def flush(self) -> None:
-        with self._lock:
-            if self._gone or not (self._pending or self._status):
-                self._pending.clear()
+        """Have what is pending written soon; never waits."""
+        with self._changed:
+            if self._closing:
                 return
-            text = "".join(f"{line}\n" for line in self._pending)
-            if self.live:
-                width = shutil.get_terminal_size().columns
-                text = f"\r\x1b[K{text}{self._status[: width - 1]}"
-            self._pending.clear()
-            try:
-                self._out.write(text)
-                self._out.flush()
-            except (OSError, ValueError):
-                self._gone = True
+            if self._writer is None:
+                self._writer = threading.Thread(target=self._write, name="narration", daemon=True)
+                self._writer.start()
+            self._wanted = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Return when all has been written, or the reader has gone."""
+        self.flush()
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        if self._writer:
+            while self._writer.is_alive():
+                self._writer.join(0.1)  # in pieces, so that a signal is heard
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._wanted or self._closing)
+                if not self._wanted:
+                    return
+                text = "".join(f"{line}\n" for line in self._pending)
+                if self.live:
+                    width = shutil.get_terminal_size().columns
+                    text = f"\r\x1b[K{text}{self._status[: width - 1]}"
+                self._pending.clear()
+                self._wanted = False
+                self._changed.notify_all()
+            if text and not self._gone:
+                try:
+                    self._out.write(text)
+                    self._out.flush()
+                except (OSError, ValueError):
+                    self._gone = True
 
 
 class Preparing:

@@ -39,6 +39,9 @@ class JsonNarrator:
     def flush(self) -> None:
         self._out.flush()
 
+    def close(self) -> None:
+        self._out.close()
+
 
 class TextNarrator:
     """One progress line on a terminal and a plot at the end; plain lines into a pipe."""
@@ -72,11 +75,15 @@ class TextNarrator:
         self._phase = phase
 
     def flush(self) -> None:
-        if self._out.live and self._last:
-            left = (self._steps - self._last["step"] - 1) * self._rate
+        last = self._last  # this is the heartbeat's thread
+        if self._out.live and last:
+            left = (self._steps - last["step"] - 1) * self._rate
             doing = "" if self._phase in ("training", "") else f"  {self._phase} …"
-            self._out.status(f"{self._told(self._last)}  {duration(left)} left{doing}")
+            self._out.status(f"{self._told(last)}  {duration(left)} left{doing}")
         self._out.flush()
+
+    def close(self) -> None:
+        self._out.close()
 
     def _told(self, v: dict[str, Any]) -> str:
         per_step = arithmetic.tokens_per_step(
@@ -135,7 +142,7 @@ class TextNarrator:
                 self._out.write(line)
         val = "" if e["val_loss"] is None else f", validation loss {e['val_loss']:.4f}"
         reason = f": {visible(e['reason'])}" if e["reason"] else ""
-        self._out.write(f"{e['state']} after {e['step']:,} steps in {duration(e['seconds'])}{val}{reason}")
+        self._out.write(f"{e['state']} after {e['step']:,} steps and {duration(e['seconds'])} of training{val}{reason}")
 
 
 def _changes(changes: dict[str, Any]) -> str:

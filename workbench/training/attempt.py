@@ -99,7 +99,7 @@ def _attempt(
         if beginning.attempt > 1:
             _say_resume(journal, run, beginning)
         else:
-            _say_start(journal, run, prepared)
+            _say_start(journal, run, prepared, beginning)
 
         def answer(**fields: Any) -> None:
             journal.event("answer", step=position.step, **fields)
@@ -130,14 +130,15 @@ def _attempt(
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it was, the run says how it ended
         outcome, reason = _told(error)
-        if outcome.state == "failed" and not isinstance(error, WorkbenchError):
+        if outcome.state == "failed" and not isinstance(error, WorkbenchError | OSError):
             _log_traceback(run)
             reason = f"{type(error).__name__}: {error}; the traceback is in {run / 'worker.log'}"
     at = loop.at if loop else beginning.position
-    journal.event(
-        "end", durable=True, state=outcome.state, step=at.step, val_loss=at.val_loss, seconds=journal.time,
-        exit_code=outcome.exit_code, reason=reason,
-    )  # fmt: skip
+    with contextlib.suppress(OSError):  # no room for its last words: the exit code and stderr still say them
+        journal.event(
+            "end", durable=True, state=outcome.state, step=at.step, val_loss=at.val_loss, seconds=journal.time,
+            exit_code=outcome.exit_code, reason=reason,
+        )  # fmt: skip
     journal.close(state=outcome.state, phase="", step=at.step, exit_code=outcome.exit_code, reason=reason)
     return replace(outcome, reason=reason)
 
@@ -155,6 +156,7 @@ def _train(loop: Loop, journal: Journal, answer: Any) -> tuple[Outcome, str]:
         loop.save()
     if command:
         loop.steering.finish(command.id, "applied")
+    loop.steering.close(loop.at.step)
     return outcome, reason
 
 
@@ -163,6 +165,9 @@ def _told(error: BaseException) -> tuple[Outcome, str]:
         return Outcome(
             "out-of-memory", 4
         ), f"out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return Outcome("failed", 1), f"{where}{error.strerror or error}; mend it, then `workbench resume` the run"
     if isinstance(error, WorkbenchError):
         return Outcome("interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code), str(error)
     return Outcome("failed", 1), ""
@@ -188,7 +193,7 @@ def _resolve_once(run: Path, beginning: Beginning, resolved: Resolved, corpus: C
     )
 
 
-def _say_start(journal: Journal, run: Path, prepared: Prepared) -> None:
+def _say_start(journal: Journal, run: Path, prepared: Prepared, beginning: Beginning) -> None:
     p, corpus = prepared.preset, prepared.corpus
     step_tokens = tokens_per_step(B=p.batch.B, T=p.batch.T, accum=p.batch.accum, world=WORLD, layout=p.data.layout)
     sizes = {f"{name}_tokens": corpus.splits[name].n if name in corpus.splits else 0 for name in ("train", "val")}
@@ -208,6 +213,7 @@ def _say_start(journal: Journal, run: Path, prepared: Prepared) -> None:
         device=prepared.resolved.device,
         precision=prepared.resolved.precision,
         fingerprint=corpus.fingerprint,
+        **({"edits_again": [e.to_json() for e in beginning.edits]} if beginning.edits else {}),  # of a replay
     )
 
 
@@ -222,8 +228,8 @@ def _say_resume(journal: Journal, run: Path, beginning: Beginning) -> None:
         records=beginning.records,
         events_bytes=beginning.events_bytes,
         steps=beginning.preset.schedule.steps,
-        edits_again=[{"step": e.step, "changes": e.changes} for e in beginning.edits],
-        edits_dropped=[{"step": e.step, "changes": e.changes} for e in beginning.dropped],
+        edits_again=[e.to_json() for e in beginning.edits],
+        edits_dropped=[e.to_json() for e in beginning.dropped],
         **({"re_resolved": beginning.differing} if beginning.differing else {}),
     )
 

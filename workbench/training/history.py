@@ -64,23 +64,39 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
         longest = presets.pin_context(beginning.preset).model.context  # what the run began with, whatever T is now
         beginning.preset = live.model_copy(update={"model": live.model.model_copy(update={"context": longest})})
         beginning.records, beginning.events_bytes = int(meta["records"]), int(meta["events_bytes"])
-        beginning.position = Position.from_json(meta["position"], step=checkpoint.step, val_loss=checkpoint.val_loss)
+        beginning.position = Position.from_json(meta["position"], step=checkpoint.step)
     else:
         beginning.events_bytes = reader.offset_after("start") or 0
-    past = [_edit_of(e) for e in _past(run, beginning.events_bytes)]
+    made = [_edit_of(e) for at, e in reader.positions() if at > beginning.events_bytes and e.get("type") == "edit"]
+    to_make = _to_make(reader, checkpoint, beginning.events_bytes)
+    done = {(edit.step, edit.id) for edit in made}
+    ahead = [edit for edit in to_make if (edit.step, edit.id) not in done]
     if state in FORGETS or forget_edits:
-        beginning.dropped = past
+        beginning.dropped, again = made, ahead
     else:
-        for edit in past:
-            again = {key: value for key, value in edit.changes.items() if key not in extra}
-            over = {key: value for key, value in edit.changes.items() if key in extra}
-            if again:
-                beginning.edits.append(edit._replace(changes=again))
-            if over:  # what is asked for now holds, and not what was asked for then
-                beginning.dropped.append(edit._replace(changes=over))
+        again = sorted(made + ahead, key=lambda edit: edit.step)
+    for edit in again:
+        kept = {key: value for key, value in edit.changes.items() if key not in extra}
+        over = {key: value for key, value in edit.changes.items() if key in extra}
+        if kept:
+            beginning.edits.append(edit._replace(changes=kept))
+        if over:  # what is asked for now holds, and not what was asked for then
+            beginning.dropped.append(edit._replace(changes=over))
     if extra:
         beginning.edits.insert(0, Edit(beginning.position.step, extra))
     return beginning
+
+
+def _to_make(reader: EventReader, checkpoint: Checkpoint | None, events_bytes: int) -> list[Edit]:
+    """Edits that the last attempt had still before it where this one begins: a replay's, or an earlier attempt's."""
+    begun = [e for at, e in reader.positions() if at > events_bytes and e.get("type") == "resume"]
+    if begun:  # it began from this very checkpoint
+        told = begun[-1].get("edits_again", [])
+    elif checkpoint:
+        told = checkpoint.meta.get("edits_to_make", [])
+    else:
+        told = (latest(reader.poll(), "start") or {}).get("edits_again", [])
+    return [Edit(int(e["step"]), dict(e["changes"]), str(e.get("id", ""))) for e in told]
 
 
 def edits_of(run: Path) -> list[Edit]:
@@ -102,12 +118,6 @@ def end_of(run: Path) -> Event | None:
 
 def state_of(run: Path) -> str:
     return status.observed(status.read(run))
-
-
-def _past(run: Path, events_bytes: int) -> list[Event]:
-    """Edits that were made after the checkpoint and have not been taken back."""
-    reader = EventReader(run)
-    return [e for at, e in reader.positions() if at > events_bytes and e.get("type") == "edit"]
 
 
 def _edit_of(event: Event) -> Edit:

@@ -13,8 +13,10 @@ from workbench.training import checkpoints
 class Inspection:
     """Collects one step's micro-batches. It only keeps references: the step's arithmetic is untouched."""
 
-    def __init__(self, id: str, top: int) -> None:
-        self.id, self._top = id, max(0, min(top, 20))
+    def __init__(self, top: int) -> None:
+        self.ids: list[str] = []
+        """The commands that it answers: all that came before the same step."""
+        self._top = max(0, min(top, 20))
         self._x: list[Tensor] = []
         self._y: list[Tensor] = []
         self._losses: list[Tensor] = []
@@ -43,7 +45,7 @@ class Inspection:
             "guesses": torch.cat(self._guesses).to(torch.int32),
             "chances": torch.cat(self._chances),
         }
-        name = f"step-{about['step']:08d}-{self.id[-8:]}"
+        name = f"step-{about['step']:08d}-{self.ids[0][-8:]}"
         told = {"format": "1", "hash": hash_, "loss": repr(np.float64(loss).item())}
         path = checkpoints.inspect_write(run, name, tensors, told | {k: str(v) for k, v in about.items()})
         return path, hash_

@@ -1,5 +1,6 @@
 """What the worker says: records, events and status, all through one object, in the order in which they happen."""
 
+import contextlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,10 @@ class Narrator(Protocol):
     def phase(self, phase: str) -> None: ...
 
     def flush(self) -> None:
-        """Called ten times a second, from another thread, and after every event."""
+        """Called ten times a second, from another thread, and after every event. It must not wait for a reader."""
+
+    def close(self) -> None:
+        """Nothing follows: return when everything has been told, or nobody listens."""
 
 
 class Journal:
@@ -74,12 +78,14 @@ class Journal:
 
     def close(self, **last_words: Any) -> None:
         """Flush, say the last status, close. Nothing is written after it."""
-        self._flush()
-        self._steps.sync()
-        self._events.sync()
-        self._heart.stop(**last_words)
-        self._steps.close()
-        self._events.close()
+        for last in (self._flush, self._steps.sync, self._events.sync):
+            with contextlib.suppress(OSError):  # a full disk: what can still be said is said
+                last()
+        with contextlib.suppress(OSError):
+            self._heart.stop(**last_words)
+        for file in (self._steps, self._events):
+            with contextlib.suppress(OSError):
+                file.close()
 
     def _flush(self) -> None:
         self._steps.flush()

@@ -67,6 +67,8 @@ class Loop:
         self._train = corpus.splits["train"]
         self.rows = self._row_function(preset, position.base)
         self._compiled = False
+        self._inside = False
+        """An optimizer step is under way, and waits after a micro-batch."""
         self._paused = False
         self._steps_allowed = 0
         self._micro_allowed = -1  # −1: do not stop inside a step
@@ -145,7 +147,7 @@ class Loop:
         if self._pace:
             self._next_step_at = time.monotonic() + 1 / self._pace
 
-        self._paused_for = 0.0
+        self._paused_for, self._inside = 0.0, True
         began = time.perf_counter()
         update = optimizer_step(
             self._forward,
@@ -159,6 +161,7 @@ class Loop:
             watch=self._watch if accum > 1 or self._inspection or self._micro_allowed >= 0 else None,
         )
         seconds = time.perf_counter() - began - self._paused_for
+        self._inside, self._micro_allowed = False, -1
 
         flags = (
             (CLIPPED if update.clipped else 0)
@@ -237,9 +240,16 @@ class Loop:
             f"the {what} of record {self.at.step} is {value}; the update was not applied. Its rows start at tokens "
             f"{', '.join(map(str, offsets))} … of the training split (`workbench rows {self._journal.run.name} "
             f"--step {self.at.step}` shows them). "
-            + (f"The last good checkpoint is step {last.step}: " if last else "There is no checkpoint yet: ")
-            + f"try `workbench resume {self._journal.run.name} --set lr={self.preset.optimizer.lr / 3:.2g}`",
+            + (f"The last good checkpoint is step {last.step}: " if last else "Without a checkpoint it begins again. ")
+            + f"try `workbench resume {self._journal.run.name} {self._lower_lr()}`",
         )
+
+    def _lower_lr(self) -> str:
+        """The options of a third of the learning rate, and of min_lr where that would stand above it."""
+        p = self.preset
+        peak = p.optimizer.lr / 3
+        lower = p.schedule.kind in ("cosine", "wsd") and p.schedule.min_lr > peak
+        return f"--set lr={peak:.2g}" + (f" --set schedule.min_lr={peak / 10:.2g}" if lower else "")
 
     # ---------------------------------------------------------------------------------- what is due
 
@@ -262,6 +272,7 @@ class Loop:
             fields["target_reached"] = target
         if improved:
             self.at.best = val
+        self.unsaved = True
         self._journal.event("eval", **fields)
         self._journal.tell(phase=phase)
         return improved
@@ -311,6 +322,7 @@ class Loop:
             "attempt": self._journal.attempt,
             "val_loss": val,
             "settings": presets.to_document(self.preset),
+            "edits_to_make": [edit.to_json() for edit in self._edits],
             "vocab": self._corpus.tokenizer.vocab_size,
             "fingerprint": self._corpus.fingerprint,
             "position": at.to_json(self.rows.base),
@@ -332,7 +344,9 @@ class Loop:
             if name == "set":
                 self._edit(Edit(self.at.step, _changes_of(args), command.id))
             elif name == "inspect":
-                self._inspection = Inspection(command.id, _top_of(args))
+                if not self._inspection:
+                    self._inspection = Inspection(_top_of(args))
+                self._inspection.ids.append(command.id)
                 self.steering.acknowledge([command])
                 return
             else:
@@ -352,11 +366,11 @@ class Loop:
         elif name == "step":
             self._paused = True
             if args.get("micro"):
-                if self._micro_allowed < 0:
-                    self._steps_allowed = 1
-                self._micro_allowed = 1
+                if not self._inside and self._micro_allowed < 0:
+                    self._steps_allowed += 1
+                self._micro_allowed = max(self._micro_allowed, 0) + 1
             else:
-                self._steps_allowed = 0 if self._micro_allowed >= 0 else 1  # inside one: it is the one to finish
+                self._steps_allowed += not self._inside  # inside one: it is the one to finish
                 self._micro_allowed = -1
             self._journal.tell(state="paused")
         elif name == "pace":
@@ -365,7 +379,8 @@ class Loop:
                 raise UsageError(f"pace: rate is {rate!r}; expected steps a second, 0 for full speed")
             self._pace, self._next_step_at = float(rate), 0.0
         elif name == "eval":
-            self._evaluate()
+            if self._evaluate():
+                self.save()
         elif name == "sample":
             self._sample()
         elif name == "save":
@@ -390,6 +405,8 @@ class Loop:
         rows = self.rows.edited(self.at.rows_before, T=new.batch.T, order=new.data.order)
         prompt_of(new.sample.prompt, self._corpus)
         changes = {key: list(both) for key, both in presets.changes(self.preset, new).items()}
+        if not changes:
+            return
         self._journal.event(
             "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()
         )
@@ -401,7 +418,8 @@ class Loop:
         assert inspection is not None
         about = {"step": self.at.step, "rows_before": rows_before}
         path, hash_ = inspection.write(self._journal.run, loss, about)
-        self.steering.finish(inspection.id, "applied", file=f"inspect/{path.name}", hash=hash_)
+        for id in inspection.ids:
+            self.steering.finish(id, "applied", file=f"inspect/{path.name}", hash=hash_)
 
     def _row_function(self, p: Preset, base: Base) -> Rows:
         return Rows(

@@ -31,6 +31,9 @@ class Edit(NamedTuple):
     changes: dict[str, Any]
     id: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        return {"step": self.step, "changes": self.changes, "id": self.id}
+
 
 @dataclass
 class Position:
@@ -65,12 +68,10 @@ class Position:
     def to_json(self, base: Base) -> dict[str, Any]:
         """What a checkpoint keeps of it; `base` is the row function's at this step."""
         kept = asdict(self)
-        for elsewhere in ("step", "val_loss", "val_step"):
-            del kept[elsewhere]
+        del kept["step"]
         return kept | {"base": base.to_json()}
 
     @classmethod
-    def from_json(cls, kept: dict[str, Any], *, step: int, val_loss: float | None) -> "Position":
-        val_step = None if val_loss is None else step
+    def from_json(cls, kept: dict[str, Any], *, step: int) -> "Position":
         base = Base(**kept["base"])
-        return cls(**(kept | {"base": base}), step=step, val_loss=val_loss, val_step=val_step)
+        return cls(**(kept | {"base": base}), step=step)

@@ -22,6 +22,8 @@ class Steering:
         self._inbox, self._answer = inbox, answer
         self._finished = set(answered)
         self._waiting: list[Command] = []
+        self._acting: set[str] = set()
+        """Ids whose command acts right now: their files are still there, and must not be read again."""
         self._accepted: set[str] = set()
         self._next_look = 0.0
         self._every = EVERY_ON_A_NETWORK if inbox.on_a_network else EVERY
@@ -37,7 +39,7 @@ class Steering:
         if not now and clock < self._next_look:
             return
         self._next_look = clock + self._every
-        held = {c.id for c in self._waiting}
+        held = {c.id for c in self._waiting} | self._acting
         for found in self._inbox.poll():
             if found.id in held:
                 continue
@@ -57,6 +59,7 @@ class Steering:
             self.finish(command.id, "refused", f"step {command.at} is past: {step} updates are done")
         self._waiting = [c for c in self._waiting if c.at is not None and c.at > step]
         self.acknowledge(self._waiting)
+        self._acting |= {c.id for c in now}
         return now
 
     def inside(self) -> list[Command]:
@@ -67,6 +70,7 @@ class Steering:
     def take(self, command: Command) -> None:
         """It acts after all inside the step: it no longer waits."""
         self._waiting.remove(command)
+        self._acting.add(command.id)
 
     def acknowledge(self, commands: Iterable[Command]) -> None:
         for command in commands:
@@ -78,4 +82,11 @@ class Steering:
         """The final answer, and then the file goes: a crash in between leaves an id that is known."""
         self._answer(id=id, state=state, reason=reason, **more)
         self._finished.add(id)
+        self._acting.discard(id)
         self._inbox.remove(id)
+
+    def close(self, step: int) -> None:
+        """The attempt ends: what waits for a later step is answered, so that nobody waits for it."""
+        for command in self._waiting:
+            self.finish(command.id, "expired", f"the run ended at step {step}, before it could act")
+        self._waiting = []

@@ -82,8 +82,19 @@ def resume(
             raise UsageError(
                 f"schedule.steps = {live.schedule.steps:,}: {beginning.position.step:,} updates are done already"
             )
+        _check_edits(beginning)
         prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
         return work(run, beginning, prepared, narrators=list(narrators), signals=signals)
+
+
+def _check_edits(beginning: Beginning) -> None:
+    """Raise UsageError if an edit that will be made again does not fit what is set by then."""
+    preset = beginning.preset
+    for edit in beginning.edits:
+        try:
+            preset = presets.apply(preset, edit.changes, source=f"the edit at step {edit.step}")
+        except UsageError as error:
+            raise UsageError(f"{error}; it is to be made again: give its key another value with --set") from None
 
 
 def replay(

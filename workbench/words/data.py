@@ -69,8 +69,8 @@ def _one(name: str, tokenizer: str, wanted: bool, json: bool) -> int:
     print(f"fingerprint  {corpus.fingerprint}")
     print(f"tokenizer    {tokenizer}, vocabulary {corpus.tokenizer.vocab_size:,}")
     print("tokens       " + ", ".join(f"{n:,} {part}" for part, n in sizes.items()))
-    print("floors       " + ", ".join(f"{key} {value:.3f}" for key, value in nats.items()) + " nats a token")
-    print("             n-grams interpolated, their weights fitted on validation; a lower loss beats them all")
+    print("n-grams      " + ", ".join(f"{key} {value:.3f}" for key, value in nats.items()) + " nats a token")
+    print("             their loss, interpolated, weights fitted on validation: a lower loss beats them all")
     for note in corpus.notes:
         print(f"note         {visible(note)}")
     train = corpus.splits["train"]

@@ -9,6 +9,7 @@ from workbench.runs.directory import Listed
 from workbench.runs.events import latest, read_events
 from workbench.runs.files import dump
 from workbench.runs.records import StepReader
+from workbench.runs.status import ENDED
 
 
 def tell(folder: str | None, *, json: bool) -> int:
@@ -38,7 +39,8 @@ def _about(listed: Listed) -> dict[str, Any]:
     step = status.step if status else None
     try:
         reader = StepReader(path)
-        step = max(step or 0, len(reader))  # the file is ahead of the heartbeat
+        if state not in ENDED:
+            step = max(step or 0, len(reader))  # the file is ahead of the heartbeat
         last = reader.read(begin=max(0, len(reader) - 1))
         if len(last) and abs(value := float(last["loss"][0])) < float("inf"):
             loss = value
