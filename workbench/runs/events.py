@@ -18,7 +18,6 @@ from workbench.runs.files import FILE_MODE, dump
 
 Event = dict[str, Any]
 Listener = Callable[[Event], None]
-TYPES = ("start", "step", "eval", "sample", "checkpoint", "edit", "answer", "warning", "resume", "end")
 _LONGEST = 64 * 1024 * 1024  # a longer line is not ours
 
 

@@ -111,11 +111,6 @@ def answered_ids(run: Path) -> list[str]:
     return [e["id"] for e in events if e.get("type") == "answer" and e.get("state") != "accepted"]
 
 
-def end_of(run: Path) -> Event | None:
-    """The `end` of a run's last attempt, if it had one."""
-    return latest(read_events(run), "end")
-
-
 def state_of(run: Path) -> str:
     return status.observed(status.read(run))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from workbench.data import catalog
 from workbench.data.corpus import open_corpus
+from workbench.data.embedded import markov_entropy_rate
 from workbench.data.entropy import floors
 from workbench.data.fetch import fetch
 from workbench.data.visible import visible
@@ -54,12 +55,14 @@ def _one(name: str, tokenizer: str, wanted: bool, json: bool) -> int:
         progress("counting n-grams", None)
         floor = floors(corpus)
     sizes = {part: s.n for part, s in corpus.splits.items()}
+    exact = markov_entropy_rate() if corpus.name == "markov" else None
     nats = {key: getattr(floor, key) for key in ("uniform", "unigram", "bigram", "trigram")}
     if json:
         told = {
             "format": FORMAT, "type": "corpus", "name": corpus.name, "fingerprint": corpus.fingerprint,
             "bytes": corpus.bytes, "characters": corpus.characters, "lines": corpus.n_lines,
             "tokenizer": tokenizer, "vocab": corpus.tokenizer.vocab_size, "tokens": sizes, "floors": nats,
+            "entropy_rate": exact,
             "notes": list(corpus.notes),
         }  # fmt: skip
         print(dump(told))
@@ -71,6 +74,8 @@ def _one(name: str, tokenizer: str, wanted: bool, json: bool) -> int:
     print("tokens       " + ", ".join(f"{n:,} {part}" for part, n in sizes.items()))
     print("n-grams      " + ", ".join(f"{key} {value:.3f}" for key, value in nats.items()) + " nats a token")
     print("             their loss, interpolated, weights fitted on validation: a lower loss beats them all")
+    if exact is not None:
+        print(f"floor        {exact:.5f} nats a character, the chain's exact entropy rate: nothing beats it")
     for note in corpus.notes:
         print(f"note         {visible(note)}")
     train = corpus.splits["train"]
