@@ -291,6 +291,7 @@ class Loop:
                 top_k=p.top_k,
                 seed=p.seed,
                 newline=self._newline,
+                between=self._in_between,
             )
         text = self._corpus.tokenizer.decode(ids)
         self._journal.event("sample", step=self.at.step, prompt=prompt, text=text)
@@ -329,7 +330,7 @@ class Loop:
         }
 
     def _in_between(self) -> None:
-        """Between the batches of an eval: still listening, and leaving at once when told to."""
+        """Between the parts of an eval or a sample: still listening, and leaving at once when told to."""
         self.steering.look()
         self.steering.inside()
         self._signals.leave_if_asked()

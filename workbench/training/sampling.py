@@ -1,5 +1,7 @@
 """Text out of a model: from a prompt, token by token, with a generator of its own, so training never notices."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -20,10 +22,12 @@ def generate(
     top_k: int,
     seed: int,
     newline: int | None = None,
+    between: Callable[[], None] = lambda: None,
 ) -> list[int]:
     """`tokens` ids that follow the prompt's. temperature 0 takes the likeliest; top_k 0 allows every token. Fewer
     where the logits are no longer finite.
 
+    `between` is called after each token, so that a worker can stay responsive.
     With `newline` (the windows layout) the model sees what it was trained on: this line's tokens, newlines before.
     """
     was_training = model.training
@@ -39,6 +43,7 @@ def generate(
             if not torch.isfinite(last).all():
                 break  # a model that has diverged has nothing to say
             ids.append(_choose(last, temperature, top_k, generator))
+            between()
     finally:
         model.train(was_training)
     return ids[len(prompt) :]
