@@ -108,7 +108,7 @@ def _of_run(run: Path, step: int) -> Where:
     reader = StepReader(run)
     if step >= len(reader):
         narrate(
-            f"record {step:,} is still to come ({len(reader):,} are there): its rows if nothing is edited before it"
+            f"record {step:,} is still to come ({len(reader):,} are there): its rows, if nothing is edited"
         )
     rows_a_step = preset.batch.B * preset.batch.accum
     if step < len(reader):
