@@ -4,7 +4,8 @@ step.py         one optimizer step, from (x, y) to the update: start reading her
 loop.py         what happens between two steps, and the order of it
 attempt.py      one attempt of a run, from where it begins to its `end`
 worker.py       a new run, a resume, a replay: what is checked before anything is written
-models.py  optimizers.py  evaluate.py  sampling.py  inspection.py  checkpoints.py  device.py
+models.py  optimizers.py  evaluate.py  sampling.py  inspection.py  divergence.py
+checkpoints.py  device.py
 journal.py      what the worker says        steering.py  what it hears
 position.py     where a run stands          history.py  where an attempt begins, and which edits it repeats
 """

@@ -25,7 +25,7 @@ from workbench.preset import Preset
 from workbench.runs.commands import Command
 from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
 from workbench.runs.signals import Signals
-from workbench.training import checkpoints
+from workbench.training import checkpoints, divergence
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
 from workbench.training.inspection import Inspection
@@ -35,7 +35,7 @@ from workbench.training.optimizers import Optimizer
 from workbench.training.position import Edit, Leave, Position, Rewind
 from workbench.training.sampling import generate
 from workbench.training.steering import Steering
-from workbench.training.step import Update, optimizer_step
+from workbench.training.step import optimizer_step
 
 _DROPOUT = 4  # the purpose that keeps dropout's draws apart from those of rows and weights
 WORLD, RANK = 1, 0  # one process trains here
@@ -179,7 +179,8 @@ class Loop:
         if self._inspection:
             self._finish_inspection(update.loss, before)
         if not update.applied:
-            self._diverged(update, before)
+            offsets = self.rows.offsets(before, min(4, B)).tolist()
+            raise Leave("diverged", 3, divergence.told(self._journal.run, p, update, at.step, offsets))
         at.step += 1
         at.done_here = []
         self.unsaved = True
@@ -228,28 +229,6 @@ class Loop:
             time.sleep(0.02)
         self._journal.tell(state="running", phase="training")
         self._paused_for += time.perf_counter() - waited
-
-    def _diverged(self, update: Update, first_row: int) -> None:
-        what = "loss" if not math.isfinite(update.loss) else "gradient norm"
-        value = update.loss if what == "loss" else update.grad_norm
-        offsets = self.rows.offsets(first_row, min(4, self.preset.batch.B)).tolist()
-        last = checkpoints.newest(self._journal.run)
-        raise Leave(
-            "diverged",
-            3,
-            f"the {what} of record {self.at.step} is {value}; the update was not applied. Its rows start at tokens "
-            f"{', '.join(map(str, offsets))} … of the training split (`workbench rows {self._journal.run.name} "
-            f"--step {self.at.step}` shows them). "
-            + (f"The last good checkpoint is step {last.step}: " if last else "Without a checkpoint it begins again. ")
-            + f"try `workbench resume {self._journal.run.name} {self._lower_lr()}`",
-        )
-
-    def _lower_lr(self) -> str:
-        """The options of a third of the learning rate, and of min_lr where that would stand above it."""
-        p = self.preset
-        peak = p.optimizer.lr / 3
-        lower = p.schedule.kind in ("cosine", "wsd") and p.schedule.min_lr > peak
-        return f"--set lr={peak:.2g}" + (f" --set schedule.min_lr={peak / 10:.2g}" if lower else "")
 
     # ---------------------------------------------------------------------------------- what is due
 

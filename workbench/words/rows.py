@@ -107,9 +107,7 @@ def _of_run(run: Path, step: int) -> Where:
         base = Base(**edit["base"])
     reader = StepReader(run)
     if step >= len(reader):
-        narrate(
-            f"record {step:,} is still to come ({len(reader):,} are there): its rows, if nothing is edited"
-        )
+        narrate(f"record {step:,} is still to come ({len(reader):,} are there): its rows, if nothing is edited")
     rows_a_step = preset.batch.B * preset.batch.accum
     if step < len(reader):
         first = int(reader.read(step, step + 1)["rows_before"][0])
