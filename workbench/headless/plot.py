@@ -28,6 +28,9 @@ def loss_plot(run: Path, *, height: int = 16) -> list[str]:
     evals = [e for e in read_events(run) if e["type"] == "eval" and e.get("val_loss") is not None]
     if evals:
         plotext.scatter([e["step"] for e in evals], [e["val_loss"] for e in evals], marker="o", label="validation")
+    ticks = [round(part * len(losses) / 4) for part in range(5)]
+    plotext.xlim(0, len(losses))
+    plotext.xticks(ticks, [f"{tick:,}" for tick in ticks])
     plotext.xlabel("step")
     plotext.title("loss, nats")
     text: str = plotext.build()
