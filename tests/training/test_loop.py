@@ -1,6 +1,8 @@
 """A run from end to end: what it writes, what it hears, and that nothing but arithmetic changes its curve."""
 
 import json
+import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,8 @@ from safetensors import safe_open
 from tiny_runs import GPT, MLP, Train, bits, document, weights
 
 from workbench.runs import status
+from workbench.runs.events import read_events
+from workbench.runs.records import StepReader
 from workbench.words import rows as rows_word
 
 
@@ -35,6 +39,27 @@ def test_evals_samples_and_checkpoints_change_no_bit(train: Train, base: dict[st
     never = train(document(base, eval__every=0, sample__every=0, checkpoint__every=0))
     assert bits(often.records) == bits(never.records)
     assert weights(often.path) == weights(never.path)
+
+
+def test_a_reader_changes_no_bit(train: Train, tmp_path: Path) -> None:
+    """Someone reads records, events and status all the while, as a screen does."""
+    seen: list[int] = []
+    over = threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            for run in (tmp_path / "runs").glob("*"):
+                seen.append(len(StepReader(run).read()))
+                read_events(run)
+                status.observed(status.read(run))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    watched = train(document(GPT, schedule__steps=300))
+    over.set()
+    reader.join()
+    assert seen
+    assert bits(watched.records) == bits(train(document(GPT, schedule__steps=300)).records)
 
 
 def test_an_edit_acts_at_its_step_and_replays_to_the_bit(train: Train, replay: Train) -> None:
