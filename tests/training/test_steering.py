@@ -16,6 +16,7 @@ from workbench import preset as presets
 from workbench.runs import commands, status
 from workbench.runs.events import read_events
 from workbench.runs.records import StepReader
+from workbench.training.steering import Steering
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +187,24 @@ def test_setting_what_is_set_already_is_no_edit(train: Train) -> None:
     ran = train(document(GPT), at_start=[{"command": "set", "changes": {"optimizer.lr": 1e-3}}])
     assert ran.answers(0)[-1]["state"] == "applied"
     assert not ran.of("edit")
+
+
+def test_what_acts_is_not_read_again_while_it_acts(tmp_path: Path) -> None:
+    """An eval looks into commands/ between its batches: its own file is still there, and what came with it too."""
+    ids = [commands.send(tmp_path, name) for name in ("eval", "step")]
+    for id in ids:  # sent after the attempt began
+        (tmp_path / "commands" / f"{id}.json").rename(tmp_path / f"{id}.json")
+    answers: list[dict[str, Any]] = []
+    steering = Steering(commands.Inbox(tmp_path), lambda **answer: answers.append(answer), answered=[])
+    for id in ids:
+        (tmp_path / f"{id}.json").rename(tmp_path / "commands" / f"{id}.json")
+    steering.look(now=True)
+    due = steering.due(7)
+    assert [command.id for command in due] == ids
+    steering.look(now=True)
+    assert steering.due(7) == []
+    for command in due:
+        steering.finish(command.id, "applied")
+    steering.look(now=True)
+    assert steering.due(7) == []
+    assert [(a["id"], a["state"]) for a in answers] == [(id, "applied") for id in ids]
