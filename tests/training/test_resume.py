@@ -169,7 +169,10 @@ def test_edits_that_wait_survive_an_attempt_that_ends_before_their_step(
     assert bits(done.records) == bits(undisturbed.records)
 
 
-def test_a_replay_that_was_stopped_is_still_a_replay(train: Train, resume: Train, signals: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False], ids=["with its checkpoint", "without any"])
+def test_a_replay_that_was_stopped_is_still_a_replay(
+    train: Train, resume: Train, signals: Any, tmp_path: Path, kept: bool
+) -> None:
     ran = train(document(GPT), at_start=[{"command": "set", "at": 25, "changes": {"optimizer.lr": 3e-4}}])
     script = tiny_runs.Script([{"command": "stop", "at": 10}])
     worker.replay(
