@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from workbench.data import scan, tokenfile
-from workbench.data.corpus import open_corpus
+from workbench.data.corpus import open_corpus, open_kept
+from workbench.data.fetch import NotFetched
 from workbench.errors import DataError, UsageError
 
 
@@ -99,7 +100,7 @@ def test_large_corpora_read_as_small_ones(table, tmp_path, monkeypatch, tokenize
     data = table(dataset=tmp_path / "a.txt", tokenizer=tokenizer, split=split)
     small = open_corpus(data)
     own = tokenfile.TokenStore
-    monkeypatch.setattr(tokenfile, "TokenStore", lambda *a, **k: own(*a, **k, in_memory=0))
+    monkeypatch.setattr(tokenfile, "TokenStore", lambda *a, **k: own(*a, **k | {"in_memory": 0}))
     large = open_corpus(data)
     assert sizes(large) == sizes(small)
     for name, split_of in small.splits.items():
@@ -344,3 +345,111 @@ def test_the_room_needs_no_torch_and_no_screen():
     root = str(Path(__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+KINDS = [
+    {"tokenizer": "char"},
+    {"tokenizer": "byte", "val_fraction": 0},
+    {"tokenizer": "bpe:300"},
+    {"split": "lines", "layout": "windows"},
+    {"layout": "windows", "tokenizer": "byte"},
+]
+
+
+@pytest.mark.parametrize("keys", KINDS)
+def test_what_is_kept_opens_as_it_was_without_reading(table, test_data, cache, monkeypatch, keys):
+    data = table(dataset=test_data / "names.txt", **keys)
+    assert open_kept(data) is None
+    assert not cache.exists(), "asking leaves nothing behind"
+    first = open_corpus(data)
+    monkeypatch.setattr(scan, "_scan", lambda *_: pytest.fail("the text was read again"))
+    monkeypatch.setattr(tokenfile, "build", lambda *_: pytest.fail("it was tokenised again"))
+    kept = open_kept(data)
+    assert sizes(kept) == sizes(first)
+    for name in first.splits:
+        assert all_of(kept, name) == all_of(first, name)
+    for field in ("name", "fingerprint", "bytes", "characters", "n_lines", "by_line", "notes", "key", "newline"):
+        assert getattr(kept, field) == getattr(first, field)
+    assert kept.tokenizer.to_json() == first.tokenizer.to_json()
+
+
+def test_what_is_kept_stays_on_disk(table, test_data, cache):
+    data = table(dataset=test_data / "shakespeare.txt", val_fraction=0)
+    open_corpus(data)
+    (tokens,) = (cache / "corpora").glob("*.tokens")
+    kept = open_kept(data)
+    before = kept.splits["train"].read(10, 5).tolist()
+    content = bytearray(tokens.read_bytes())
+    content[10] = (content[10] + 1) % 65
+    with tokens.open("r+b") as file:
+        file.write(content)
+    assert kept.splits["train"].read(10, 5).tolist() == [content[10], *before[1:]]
+
+
+def test_a_file_that_changed_is_not_kept(table, tmp_path, cache):
+    path = tmp_path / "a.txt"
+    path.write_text("aaaa")
+    open_corpus(table(dataset=path, val_fraction=0))
+    assert open_kept(table(dataset=path, val_fraction=0)) is not None
+    assert open_kept(table(dataset=path, val_fraction=0, tokenizer="byte")) is None
+    path.write_text("bbbb")
+    assert open_kept(table(dataset=path, val_fraction=0)) is None
+
+
+def test_kept_tokens_that_are_cut_are_not_kept(table, test_data, cache):
+    open_corpus(table(dataset=test_data / "names.txt"))
+    (tokens,) = (cache / "corpora").glob("*.tokens")
+    tokens.write_bytes(tokens.read_bytes()[:1000])
+    assert open_kept(table(dataset=test_data / "names.txt")) is None
+
+
+def test_a_kept_bin(table, tmp_path, cache):
+    for name, n in (("train.bin", 1000), ("val.bin", 100)):
+        np.arange(n, dtype="<u2").__mod__(256).astype("<u2").tofile(tmp_path / name)
+    data = table(dataset=tmp_path / "train.bin", tokenizer="byte")
+    assert open_kept(data) is None
+    first = open_corpus(data)
+    kept = open_kept(data)
+    assert sizes(kept) == sizes(first) == {"train": 1000, "val": 100}
+    assert (kept.fingerprint, kept.key, kept.notes) == (first.fingerprint, first.key, first.notes)
+    with pytest.raises(UsageError, match=r"meta\.pkl"):
+        open_kept(table(dataset=tmp_path / "train.bin"))
+
+
+def test_a_sentence_is_always_there(table, cache):
+    kept = open_kept(table(text="To be or not to be.", val_fraction=0))
+    assert (all_of(kept, "train"), kept.key) == ("To be or not to be.", "")
+    assert not cache.exists()
+
+
+def test_what_is_to_be_fetched_is_not_kept_and_not_fetched(table, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("it went to the network"))
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "none"))
+    for data in (table(dataset="shakespeare"), table(text="abc", tokenizer="r50k_base")):
+        assert open_kept(data) is None
+        with pytest.raises(NotFetched, match="to be fetched"):
+            open_corpus(data, download=False)
+
+
+@pytest.mark.usefixtures("gpt2")
+def test_kept_gpt2_tokens_are_shown_without_their_encoder(table, test_data, cache, monkeypatch):
+    data = table(dataset=test_data / "names.txt", tokenizer="gpt2")
+    first = open_corpus(data)
+    with monkeypatch.context() as patched:
+        patched.setattr("tiktoken.get_encoding", lambda _: pytest.fail("the encoder was loaded"))
+        kept = open_kept(data)
+        assert all_of(kept, "val") == all_of(first, "val")
+        every = range(-1, first.tokenizer.vocab_size + 1)
+        assert [kept.tokenizer.piece(i) for i in every[1:]] == [first.tokenizer.piece(i) for i in every[1:]]
+        assert (kept.newline, kept.tokenizer.dtype, kept.tokenizer.piece(-1)) == (198, np.uint16, "\ufffd".encode())
+        assert kept.tokenizer.to_json() == first.tokenizer.to_json()
+    assert kept.tokenizer.encode("the end").tolist() == first.tokenizer.encode("the end").tolist()
+    (table_of_pieces,) = (cache / "vocabularies").iterdir()
+    table_of_pieces.write_text("{}")
+    assert all_of(open_kept(data), "val") == all_of(first, "val"), "a damaged one is done without"
+
+
+@pytest.mark.parametrize("keys", [{"dataset": "/nowhere/x.txt"}, {"dataset": "shakspeare"}, {"tokenizer": "gpt3"}])
+def test_what_is_wrong_is_told_without_reading(table, cache, keys):
+    with pytest.raises(UsageError):
+        open_kept(table(**keys))

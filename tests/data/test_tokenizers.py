@@ -139,3 +139,17 @@ def test_a_tokenizer_that_is_none(spec, told):
 def test_a_description_that_is_none(document):
     with pytest.raises(DataError, match="tokenizer"):
         Tokenizer.from_json(document)
+
+
+def test_pieces_are_text_or_hex():
+    assert CharTokenizer("aé\u0301\n").pieces([0, 1, 2]) == ["\n", "a", "é"]
+    assert ByteTokenizer().pieces(np.array([97, 10, 0xE2, 0xFF])) == ["a", "\n", "<e2>", "<ff>"]
+    assert ByteTokenizer().pieces([256]) == ["\ufffd"]
+    assert ByteTokenizer().pieces([]) == []
+
+
+@pytest.mark.usefixtures("gpt2")
+def test_a_piece_that_is_part_of_a_character_is_hex_as_a_whole():
+    tokenizer = load_tiktoken("gpt2")
+    ids = tokenizer.encode(" the 日 \U0001f600")
+    assert tokenizer.pieces(ids) == [" the", "<20 e6>", "<97>", "<a5>", "<20 f0 9f 98>", "<80>"]

@@ -1,22 +1,31 @@
 """A corpus: text that has been read, tokenised, cached and split, ready to give rows.
 
 The first start reads the source twice (what it is; its tokens) and keeps the tokens by content, so that
-the second start, or the same text under another name, finds them.
+the second start, or the same text under another name, finds them. `open_kept` is for a process that may
+neither read a large text nor hold one, the screen's: it opens what is kept, or says that nothing is.
 """
 
+import contextlib
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from workbench.data import cache, catalog, nanogpt, tokenfile
+from workbench.data import cache, catalog, nanogpt, piecetable, tokenfile
 from workbench.data.bpe import train_bpe
-from workbench.data.fetch import fetch
-from workbench.data.scan import Progress, Scan, scan, silent
+from workbench.data.fetch import NotFetched, fetch
+from workbench.data.scan import Progress, Scan, remembered, scan, silent
 from workbench.data.sources import EmbeddedSource, FileSource, Source, TextSource, open_path
 from workbench.data.store import Split, TokenStore
 from workbench.data.tokenfile import Arrangement
-from workbench.data.tokenizers import ByteTokenizer, CharTokenizer, Tokenizer, load_tiktoken, merges_asked_for
+from workbench.data.tokenizers import (
+    BpeTokenizer,
+    ByteTokenizer,
+    CharTokenizer,
+    Tokenizer,
+    load_tiktoken,
+    merges_asked_for,
+)
 from workbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +49,7 @@ class Corpus:
     splits: dict[SplitName, Split]
     by_line: bool = False  # every line was encoded by itself, so that what precedes it tells nothing of it
     notes: tuple[str, ...] = ()  # what the user should be told about how the text was read
+    key: str = ""  # equal keys mean equal tokens; empty for a typed sentence, which leaves nothing in the cache
 
     @property
     def newline(self) -> int | None:
@@ -63,34 +73,70 @@ class Corpus:
         return self.splits[split].n if split in self.splits else 0
 
 
-def open_corpus(data: "DataTable", *, progress: Progress | None = None) -> Corpus:
+def open_corpus(data: "DataTable", *, progress: Progress | None = None, download: bool = True) -> Corpus:
     """The corpus that a preset's [data] describes.
 
     `progress` hears what takes the time ("fetching", "reading", "training bpe", "tokenising") and the share
     done, if known. UsageError for what the preset got wrong (exit 2): an unknown dataset or tokenizer, a
-    missing path, a split that leaves nothing. DataError for data that cannot be had (exit 5).
+    missing path, a split that leaves nothing. DataError for data that cannot be had (exit 5); NotFetched, one
+    of them, for what `download` does not let be fetched.
     """
     progress = progress or silent
     merges = merges_asked_for(data.tokenizer)
-    if not data.text:
-        found = catalog.find(data.dataset)
-        if isinstance(found, Path) and nanogpt.is_tokens(found):
-            return _of_tokens(found, data, merges, progress)
+    found = None if data.text else catalog.find(data.dataset)
+    if isinstance(found, Path) and nanogpt.is_tokens(found):
+        paths = _token_files(found, data, merges)
+        known = _fixed_tokenizer(data.tokenizer, download)
+        _keep_pieces(known)
+        return _of_tokens(data, known, paths, [nanogpt.open_bin(path, known, progress) for path in paths])
     # Loaded first: a vocabulary that cannot be had should not cost the reading of a large text.
-    tokenizer = None if data.tokenizer == "char" or merges else _known_tokenizer(data.tokenizer)
-    source = TextSource(data.text) if data.text else _source(found, progress)
+    tokenizer = None if data.tokenizer == "char" or merges else _fixed_tokenizer(data.tokenizer, download)
+    source = TextSource(data.text) if found is None else _source(found, progress, download)
     scanned = scan(source, raw=data.tokenizer == "byte", progress=progress)
-    if not data.text and isinstance(found, catalog.Dataset):
-        _check_pinned(found, scanned)
-
-    if source.identity() is None:  # a typed sentence: not worth a place in the cache
+    _check_pinned(found, scanned)
+    if found is None:  # a typed sentence: not worth a place in the cache
         with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             tokens = _tokens(Path(folder), source, scanned, data, tokenizer, progress)
-            splits = _splits(tokens, data, scanned.lines)
-    else:
-        tokens = _tokens(cache.folder("corpora"), source, scanned, data, tokenizer, progress)
-        splits = _splits(tokens, data, scanned.lines)
+            return replace(_corpus(source, scanned, tokens, data, merges), key="")
+    _keep_pieces(tokenizer)
+    tokens = _tokens(cache.folder("corpora"), source, scanned, data, tokenizer, progress)
+    return _corpus(source, scanned, tokens, data, merges)
 
+
+def open_kept(data: "DataTable") -> Corpus | None:
+    """The corpus, if its tokens are in the cache; None where `open_corpus` would have to read or to fetch.
+
+    Rows stay on disk, and are read from there. A typed sentence is tokenised here and now. It takes
+    milliseconds; more for a folder of many files, each of which is looked at, and for a sentence in one of
+    tiktoken's vocabularies. UsageError and DataError as from `open_corpus`, for what can be told without reading.
+    """
+    with contextlib.suppress(NotFetched):
+        return _kept(data)
+    return None
+
+
+def _kept(data: "DataTable") -> Corpus | None:
+    merges = merges_asked_for(data.tokenizer)
+    if data.text:
+        return open_corpus(data, download=False)
+    found = catalog.find(data.dataset)
+    if isinstance(found, Path) and nanogpt.is_tokens(found):
+        paths = _token_files(found, data, merges)
+        known = _shown_tokenizer(data.tokenizer)
+        files = [file for path in paths if (file := nanogpt.open_kept_bin(path, known)) is not None]
+        return _of_tokens(data, known, paths, files) if len(files) == len(paths) else None
+    source = _source(found, silent, download=False)
+    scanned = remembered(source, raw=data.tokenizer == "byte")
+    folder = cache.root() / "corpora"
+    if scanned is None or not tokenfile.kept(folder, key := _key(scanned, data)):
+        return None
+    _check_pinned(found, scanned)
+    tokenizer = None if data.tokenizer == "char" or merges else _shown_tokenizer(data.tokenizer)
+    tokens = tokenfile.open_tokens(folder, key, tokenizer, in_memory=0)
+    return None if tokens is None else _corpus(source, scanned, tokens, data, merges)
+
+
+def _corpus(source: Source, scanned: Scan, tokens: tokenfile.Tokens, data: "DataTable", merges: int | None) -> Corpus:
     notes = []
     if scanned.skipped:
         notes.append(f"{source.name}: {scanned.skipped} binary or special files were left out")
@@ -106,33 +152,59 @@ def open_corpus(data: "DataTable", *, progress: Progress | None = None) -> Corpu
         bytes=scanned.bytes,
         characters=scanned.characters,
         n_lines=scanned.lines,
-        splits=splits,
-        by_line=data.split == "lines" or data.layout == "windows",
+        splits=_splits(tokens, data, scanned.lines),
+        by_line=_arrangement(data) != "stream",
         notes=tuple(notes),
+        key=_key(scanned, data),
     )
 
 
-def _known_tokenizer(spec: str) -> Tokenizer:
-    return ByteTokenizer() if spec == "byte" else load_tiktoken(spec)
+def _fixed_tokenizer(spec: str, download: bool) -> Tokenizer:
+    """A tokenizer that depends on no text: byte, or one of tiktoken's."""
+    return ByteTokenizer() if spec == "byte" else load_tiktoken(spec, download=download)
 
 
-def _source(found: catalog.Dataset | Path, progress: Progress) -> Source:
+def _shown_tokenizer(spec: str) -> Tokenizer:
+    """The same, as small as it can be had."""
+    return (None if spec == "byte" else piecetable.find(spec)) or _fixed_tokenizer(spec, download=False)
+
+
+def _keep_pieces(tokenizer: Tokenizer | None) -> None:
+    if isinstance(tokenizer, BpeTokenizer):
+        piecetable.keep(tokenizer)
+
+
+def _source(found: catalog.Dataset | Path, progress: Progress, download: bool) -> Source:
     if isinstance(found, Path):
         return open_path(found)
     if found.path is None:
         return EmbeddedSource(found.name, found.characters)
     if not found.here:
+        if not download:
+            raise NotFetched(
+                f"{found.name}: it is to be fetched ({found.bytes:,} bytes): run `workbench data {found.name} "
+                "--fetch`, or choose a dataset that needs no network."
+            )
         fetch(found, progress=progress)
     return FileSource(found.path, found.name)
 
 
-def _check_pinned(dataset: catalog.Dataset, scanned: Scan) -> None:
-    if dataset.sha256 and scanned.fingerprint != dataset.sha256:
+def _check_pinned(dataset: catalog.Dataset | Path | None, scanned: Scan) -> None:
+    if isinstance(dataset, catalog.Dataset) and dataset.sha256 and scanned.fingerprint != dataset.sha256:
         raise DataError(
             f"{dataset.name}: {dataset.path} has SHA-256 {scanned.fingerprint}, expected {dataset.sha256}. "
             f"It has changed since it was fetched: remove it, then run `workbench data {dataset.name} "
             "--fetch`."
         )
+
+
+def _arrangement(data: "DataTable") -> Arrangement:
+    return "shuffled lines" if data.split == "lines" else "lines" if data.layout == "windows" else "stream"
+
+
+def _key(scanned: Scan, data: "DataTable") -> str:
+    # `characters` tells a folder from a file of the same bytes: each file of a folder may drop a mark.
+    return cache.digest(_VERSION, scanned.fingerprint, scanned.characters, data.tokenizer, _arrangement(data))
 
 
 def _tokens(
@@ -144,12 +216,7 @@ def _tokens(
     progress: Progress,
 ) -> tokenfile.Tokens:
     """The tokens of a source, kept ones or new ones, arranged as the split and the layout need them."""
-    spec = data.tokenizer
-    arrangement: Arrangement = (
-        "shuffled lines" if data.split == "lines" else "lines" if data.layout == "windows" else "stream"
-    )
-    # `characters` tells a folder from a file of the same bytes: each file of a folder may drop a mark.
-    key = cache.digest(_VERSION, scanned.fingerprint, scanned.characters, spec, arrangement)
+    spec, arrangement, key = data.tokenizer, _arrangement(data), _key(scanned, data)
     if (kept := tokenfile.open_tokens(folder, key, tokenizer)) is not None:
         return kept
     cache.sweep(folder)
@@ -197,8 +264,11 @@ def ranges(store: TokenStore, bounds: list[int]) -> dict[SplitName, Split]:
     }
 
 
-def _of_tokens(path: Path, data: "DataTable", merges: int | None, progress: Progress) -> Corpus:
-    """A corpus of nanoGPT's .bin files: tokens already, so only a fixed vocabulary and a tail split fit."""
+def _token_files(path: Path, data: "DataTable", merges: int | None) -> list[Path]:
+    """nanoGPT's .bin, and val.bin if it stands beside.
+
+    They are tokens already, so only a fixed vocabulary and a tail split fit: UsageError for any other.
+    """
     if data.tokenizer == "char":
         raise UsageError(
             f"{path}: a .bin holds token ids, and which characters they stand for is in its meta.pkl, a "
@@ -215,11 +285,13 @@ def _of_tokens(path: Path, data: "DataTable", merges: int | None, progress: Prog
             f"{path}: a .bin is one stream of tokens: it needs split tail and layout stream, not split "
             f"{data.split} and layout {data.layout}. To take lines, name the text file."
         )
-    tokenizer = _known_tokenizer(data.tokenizer)
     beside = nanogpt.validation_beside(path) if data.val_fraction else None
-    files = [nanogpt.open_bin(file, tokenizer, progress) for file in (path, beside) if file is not None]
+    return [path] if beside is None else [path, beside]
+
+
+def _of_tokens(data: "DataTable", tokenizer: Tokenizer, paths: list[Path], files: list[nanogpt.Bin]) -> Corpus:
     train = files[0]
-    if beside is None:
+    if len(files) == 1:
         n = train.store.n
         splits = ranges(train.store, [int(n * (1 - data.val_fraction)), n])
     else:
@@ -227,13 +299,15 @@ def _of_tokens(path: Path, data: "DataTable", merges: int | None, progress: Prog
         splits["val"] = Split(files[1].store, 0, files[1].store.n)
     if "train" not in splits:
         raise UsageError(f"data.val_fraction = {data.val_fraction}: it leaves no token to train on.")
+    fingerprint = nanogpt.fingerprint(files)
     return Corpus(
-        name=path.name,
-        fingerprint=nanogpt.fingerprint(files),
+        name=paths[0].name,
+        fingerprint=fingerprint,
         tokenizer=tokenizer,
         bytes=sum(file.bytes for file in files),
         characters=None,
         n_lines=None,
         splits=splits,
-        notes=() if beside is None else (f"{beside.name} beside it is the validation split",),
+        notes=() if len(paths) == 1 else (f"{paths[1].name} beside it is the validation split",),
+        key=cache.digest(_VERSION, fingerprint, tokenizer.name),
     )

@@ -18,6 +18,7 @@ from workbench.errors import DataError
 
 MARKOV_SYMBOLS = "etaoinsh \n"
 MARKOV_CHARACTERS = 1_000_000
+MARKOV_SHA256 = "687c0d8d0883aca95c244c06b8d8abdb8a8e2490093dcb9cf261e1b73fef61e4"
 LONGEST_UNICODE_NAME = 60  # characters: about 32,500 names on Python 3.11, and more with each Unicode
 
 _PIECE = 1 << 20

@@ -27,6 +27,10 @@ class FetchCancelled(DataError):
     """The download was cancelled; what has come is kept and will be resumed."""
 
 
+class NotFetched(DataError):
+    """It is still to be fetched, and who asked did not ask for that."""
+
+
 def offline() -> bool:
     """Whether WORKBENCH_OFFLINE forbids every download."""
     return os.environ.get("WORKBENCH_OFFLINE", "") not in ("", "0")

@@ -10,7 +10,7 @@ import numpy as np
 from workbench.data import cache
 from workbench.data.scan import Progress, share
 from workbench.data.sources import FileSource
-from workbench.data.store import TokenStore
+from workbench.data.store import IN_MEMORY, TokenStore
 from workbench.data.tokenizers import Tokenizer
 from workbench.errors import DataError
 
@@ -47,19 +47,36 @@ def validation_beside(path: Path) -> Path | None:
 def open_bin(path: Path, tokenizer: Tokenizer, progress: Progress) -> Bin:
     """The tokens of a .bin. DataError if it is empty, cut within a token, or not of this vocabulary."""
     source = FileSource(path)
-    identity = source.identity()
-    memo = cache.folder("memo") / f"{cache.digest(identity, 'bin')}.json"
-    if (known := cache.read_json(memo)) and known.get("identity") == identity:
-        found = _Found(**known["bin"])
-    else:
+    found = _remembered(source)
+    if found is None:
         found = _look_through(path, source, progress)
-        cache.write_json(memo, {"identity": identity, "bin": asdict(found)})
+        cache.folder("memo")
+        cache.write_json(_memo(source), {"identity": source.identity(), "bin": asdict(found)})
+    return _checked(path, tokenizer, found, IN_MEMORY)
+
+
+def open_kept_bin(path: Path, tokenizer: Tokenizer) -> Bin | None:
+    """The same, held on disk; None for a file that has not been looked through yet, or has changed since."""
+    found = _remembered(FileSource(path))
+    return None if found is None else _checked(path, tokenizer, found, 0)
+
+
+def _remembered(source: FileSource) -> _Found | None:
+    known = cache.read_json(_memo(source))
+    return _Found(**known["bin"]) if known and known.get("identity") == source.identity() else None
+
+
+def _memo(source: FileSource) -> Path:
+    return cache.root() / "memo" / f"{cache.digest(source.identity(), 'bin')}.json"
+
+
+def _checked(path: Path, tokenizer: Tokenizer, found: _Found, in_memory: int) -> Bin:
     if found.largest >= tokenizer.vocab_size:
         raise DataError(
             f"{path}: holds token {found.largest}, but {tokenizer.name} has ids up to "
             f"{tokenizer.vocab_size - 1}. Name the tokenizer that the file was made with."
         )
-    store = TokenStore(path, DTYPE, found.bytes // DTYPE.itemsize, tokenizer.vocab_size)
+    store = TokenStore(path, DTYPE, found.bytes // DTYPE.itemsize, tokenizer.vocab_size, in_memory=in_memory)
     return Bin(store, found.fingerprint, found.bytes)
 
 

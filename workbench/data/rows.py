@@ -7,13 +7,16 @@ of B or accum changes none. Whoever has the base can compute any row, past or to
 """
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from workbench.data.counter import draw, key_of, permute
 from workbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from workbench.preset import Preset
 
 Order = Literal["random", "sequential", "shuffled"]
 Int64Array = npt.NDArray[np.int64]
@@ -60,6 +63,19 @@ class Rows:
                 f"batch.T = {self.T} is too large: {has} and a row needs {self.T + 1:,} (T and one more, the last "
                 f"target); choose T of at most {self.tokens - 1:,} or a longer text"
             )
+
+    @classmethod
+    def of(cls, preset: "Preset", *, tokens: int, base: Base | tuple[int, int, int] = Base()) -> "Rows":
+        """The row function of these settings, on a training split of so many tokens. UsageError if T is too large."""
+        return cls(
+            tokens=tokens,
+            T=preset.batch.T,
+            seed=preset.seed,
+            order=preset.data.order,
+            stride=preset.data.stride,
+            windows=preset.data.layout == "windows",
+            base=base if isinstance(base, Base) else Base(*base),
+        )
 
     @property
     def starts(self) -> int:

@@ -4,6 +4,7 @@ import codecs
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -105,14 +106,26 @@ def scan(source: Source, *, raw: bool, progress: Progress) -> Scan:
 
     DataError if it is empty, no text, unreadable, or changes meanwhile.
     """
-    identity = source.identity()
-    memo = None if identity is None else cache.folder("memo") / f"{cache.digest(identity, raw)}.json"
-    if memo is not None and (known := cache.read_json(memo)) and known.get("identity") == identity:
-        return Scan(**known["scan"])
+    if (known := remembered(source, raw=raw)) is not None:
+        return known
     found = _scan(source, raw, progress)
-    if memo is not None:
-        cache.write_json(memo, {"identity": identity, "scan": asdict(found)})
+    if (identity := source.identity()) is not None:
+        cache.folder("memo")
+        cache.write_json(_memo(identity, raw), {"identity": identity, "scan": asdict(found)})
     return found
+
+
+def remembered(source: Source, *, raw: bool) -> Scan | None:
+    """What an earlier reading found, if the source has not changed since; nothing is read or written."""
+    identity = source.identity()
+    if identity is None:
+        return None
+    known = cache.read_json(_memo(identity, raw))
+    return Scan(**known["scan"]) if known and known.get("identity") == identity else None
+
+
+def _memo(identity: str, raw: bool) -> Path:
+    return cache.root() / "memo" / f"{cache.digest(identity, raw)}.json"
 
 
 def _scan(source: Source, raw: bool, progress: Progress) -> Scan:

@@ -22,7 +22,7 @@ from workbench.data import cache
 from workbench.data.encode import encoded, newline_of
 from workbench.data.scan import Progress
 from workbench.data.sources import Source
-from workbench.data.store import TokenStore
+from workbench.data.store import IN_MEMORY, TokenStore
 from workbench.data.tokenizers import Tokenizer
 from workbench.errors import DataError
 
@@ -51,8 +51,16 @@ class Tokens:
             raise DataError(f"{self._lines}: cannot be read ({error.strerror}).") from None
 
 
-def open_tokens(folder: Path, key: str, tokenizer: Tokenizer | None) -> Tokens | None:
-    """The tokens kept under a key; None if there are none, or they are damaged and must be made anew."""
+def kept(folder: Path, key: str) -> bool:
+    """Whether there are tokens under a key; whether they are whole is for `open_tokens` to say."""
+    return (folder / f"{key}.json").is_file()
+
+
+def open_tokens(folder: Path, key: str, tokenizer: Tokenizer | None, *, in_memory: int = IN_MEMORY) -> Tokens | None:
+    """The tokens kept under a key; None if there are none, or they are damaged and must be made anew.
+
+    More than `in_memory` bytes of them stay on disk, where only a wrong length counts as damage.
+    """
     about = cache.read_json(folder / f"{key}.json")
     if about is None:
         return None
@@ -68,6 +76,7 @@ def open_tokens(folder: Path, key: str, tokenizer: Tokenizer | None) -> Tokens |
             about["n"],
             tokenizer.vocab_size,
             checksum=about["checksum"],
+            in_memory=in_memory,
         )
     except DataError:
         return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Ids = NDArray[np.int64]
 
-_REPLACEMENT = "\ufffd".encode()
+REPLACEMENT = "\ufffd".encode()
 
 
 class Tokenizer(ABC):
@@ -52,6 +52,10 @@ class Tokenizer(ABC):
         """The text of token ids; bytes that are no UTF-8 become replacement characters."""
         return b"".join(self.piece(int(token)) for token in ids).decode("utf-8", errors="replace")
 
+    def pieces(self, ids: Sequence[int] | NDArray[Any]) -> list[str]:
+        """Each token's own text; bytes that are not whole UTF-8 by themselves as hex: `<e2>`, `<20 e2 80>`."""
+        return [_text_or_hex(self.piece(int(token))) for token in ids]
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The smallest unsigned little-endian type that holds every id."""
@@ -75,6 +79,13 @@ class Tokenizer(ABC):
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"tokenizer: its description cannot be read ({error!r}).") from None
         raise DataError(f"tokenizer: kind {kind!r} is unknown; expected char, byte, tiktoken or bpe.")
+
+
+def _text_or_hex(piece: bytes) -> str:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return f"<{piece.hex(' ')}>"
 
 
 class CharTokenizer(Tokenizer):
@@ -104,7 +115,7 @@ class CharTokenizer(Tokenizer):
         return ids
 
     def piece(self, token: int) -> bytes:
-        return self._pieces[token] if 0 <= token < self.vocab_size else _REPLACEMENT
+        return self._pieces[token] if 0 <= token < self.vocab_size else REPLACEMENT
 
     @property
     def newline_id(self) -> int | None:
@@ -127,7 +138,7 @@ class ByteTokenizer(Tokenizer):
         return np.frombuffer(text.encode("utf-8", "replace"), dtype=np.uint8).astype(np.int64)
 
     def piece(self, token: int) -> bytes:
-        return bytes([token]) if 0 <= token < 256 else _REPLACEMENT
+        return bytes([token]) if 0 <= token < 256 else REPLACEMENT
 
     def to_json(self) -> dict[str, Any]:
         return {"format": 1, "kind": self.kind}
@@ -169,7 +180,7 @@ class BpeTokenizer(Tokenizer):
         try:
             return self._encoding.decode_single_token_bytes(token)
         except (KeyError, OverflowError):  # encodings have ids that stand for nothing
-            return _REPLACEMENT
+            return REPLACEMENT
 
     @property
     def newline_id(self) -> int | None:
@@ -185,9 +196,9 @@ class BpeTokenizer(Tokenizer):
         return {"format": 1, "kind": self.kind, "name": self.name, "pattern": pattern, "pieces": pieces}
 
 
-def load_tiktoken(name: str) -> BpeTokenizer:
+def load_tiktoken(name: str, *, download: bool = True) -> BpeTokenizer:
     """A tokenizer by tiktoken's name for it. UsageError if unknown, DataError if it cannot be had."""
-    return BpeTokenizer(name, vocabularies.load(name), None)
+    return BpeTokenizer(name, vocabularies.load(name, download=download), None)
 
 
 def merges_asked_for(spec: str) -> int | None:

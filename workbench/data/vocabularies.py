@@ -5,7 +5,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from workbench.data.fetch import offline
+from workbench.data.fetch import NotFetched, offline
 from workbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +29,12 @@ def nearest(name: str) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
-def load(name: str) -> "tiktoken.Encoding":
-    """An encoding by name; downloaded by tiktoken's rules if it is not in its cache.
+def load(name: str, *, download: bool = True) -> "tiktoken.Encoding":
+    """An encoding by name; downloaded by tiktoken's rules if it is not in its cache, unless told not to.
 
-    UsageError for an unknown name; DataError when it is not cached and cannot be downloaded, which a
-    network that does not answer makes true after seconds, and WORKBENCH_OFFLINE=1 at once.
+    UsageError for an unknown name; NotFetched when it is not cached and not to be downloaded; DataError when
+    it cannot be downloaded, which a network that does not answer makes true after seconds, and
+    WORKBENCH_OFFLINE=1 at once.
     """
     import tiktoken
     import tiktoken.load
@@ -45,10 +46,11 @@ def load(name: str) -> "tiktoken.Encoding":
     with _lock:
         try:
             if own is not None:
-                reader.read_file = _download
+                reader.read_file = _download if download else _not_asked_for
             return tiktoken.get_encoding(name)
         except (OSError, ValueError) as error:  # what requests raises are OSErrors, a wrong hash a ValueError
-            raise DataError(
+            refusal = DataError if download else NotFetched
+            raise refusal(
                 f"tokenizer {name}: its vocabulary is not in tiktoken's cache ({_cache()}) and cannot be "
                 f"downloaded ({_short(error)}). On a machine with a network run "
                 f"`TIKTOKEN_CACHE_DIR=DIR python -c \"import tiktoken; tiktoken.get_encoding('{name}')\"`, "
@@ -76,6 +78,10 @@ def _download(url: str) -> bytes:
     response = requests.get(url, timeout=(_CONNECT, _SILENCE))
     response.raise_for_status()
     return response.content
+
+
+def _not_asked_for(url: str) -> bytes:
+    raise OSError("it is to be fetched, and nobody asked for that yet")
 
 
 def _short(error: Exception) -> str:

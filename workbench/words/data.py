@@ -5,9 +5,8 @@ from pathlib import Path
 
 from workbench.data import catalog
 from workbench.data.corpus import open_corpus
-from workbench.data.embedded import markov_entropy_rate
-from workbench.data.entropy import floors
 from workbench.data.fetch import fetch
+from workbench.data.floors import exact_floor, floors_of
 from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.headless.lines import Preparing
@@ -53,9 +52,9 @@ def _one(name: str, tokenizer: str, wanted: bool, json: bool) -> int:
         document = {"data": {"dataset": dataset, "tokenizer": tokenizer, "split": split}}
         corpus = open_corpus(from_document(document, source="--tokenizer").data, progress=progress)
         progress("counting n-grams", None)
-        floor = floors(corpus)
+        floor = floors_of(corpus)
     sizes = {part: s.n for part, s in corpus.splits.items()}
-    exact = markov_entropy_rate() if corpus.name == "markov" else None
+    exact = exact_floor(corpus)
     nats = {key: getattr(floor, key) for key in ("uniform", "unigram", "bigram", "trigram")}
     if json:
         told = {
