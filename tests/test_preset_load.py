@@ -1,5 +1,6 @@
 """Loading a preset: files, shipped names, paths, and what the command line puts over them."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,37 @@ def test_what_is_not_toml_is_told_with_its_file_and_line(tmp_path: Path, raw: by
     assert line.startswith(f"{path}: ")
     assert told in line
     assert line.isprintable()
+
+
+def on_stdin(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b"seed = 1\nname = \n", "stdin: line 2: not TOML: "),
+        (b"seed = 1\n\xff\xfe\n", "stdin: line 2: byte 0xff is not UTF-8"),
+        (b"#" * (2**20 + 1), "stdin: over 1 MiB, too long for a preset"),
+        (b"[batch]\nB = 0\n", "stdin: batch.B"),
+    ],
+)
+def test_a_preset_on_stdin_is_refused_as_a_file_is(monkeypatch: pytest.MonkeyPatch, raw: bytes, told: str) -> None:
+    on_stdin(monkeypatch, raw)
+    with pytest.raises(PresetError) as refused:
+        load("-")
+    assert refused.value.problems[0].startswith(told)
+
+
+def test_paths_on_stdin_are_seen_from_the_working_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    on_stdin(monkeypatch, b'\xef\xbb\xbfseed = 7\n[data]\ndataset = "corpus.txt"\n')
+    loaded = load("-", sets=["lr=0.5"])
+    assert loaded.path is None
+    assert (loaded.preset.seed, loaded.preset.optimizer.lr) == (7, 0.5)
+    assert loaded.preset.data.dataset == str(tmp_path / "corpus.txt")
+    (tmp_path / "-").write_text("seed = 8\n")
+    assert load("./-").preset.seed == 8  # a file of that name has a path
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:

@@ -185,6 +185,42 @@ def test_a_damaged_status_is_told_and_hides_no_other_run(tmp_path: Path, data: b
     assert {run.path: run.state for run in directory.listed(tmp_path)} == {good: "running", bad: "unreadable"}
 
 
+INSIDE = {"micro": 2, "accum": 3, "first": 0, "losses": [4.1, None], "norms": [0.5, 1]}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"inside": "micro-batch 2"},
+        {"inside": {**INSIDE, "micro": 3}},
+        {"inside": {**INSIDE, "losses": [4.1, "x"]}},
+        {"inside": {**INSIDE, "norms": None}},
+        {"inside": {**INSIDE, "accum": 1.5}},
+        {"inside": {k: v for k, v in INSIDE.items() if k != "first"}},
+        {"pace": None},
+        {"exit_code": "0"},
+    ],
+)
+def test_what_no_worker_writes_is_not_believed(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    write(tmp_path, inside=INSIDE, pace=10)
+    told = read(tmp_path)
+    assert told is not None
+    assert (told.inside, told.pace) == (INSIDE, 10)
+    write(tmp_path, **wrong)
+    with pytest.raises(WorkbenchError, match="which no worker writes"):
+        read(tmp_path)
+
+
+def test_the_last_words_are_inside_no_step(tmp_path: Path) -> None:
+    heart = Heart(tmp_path, flush=lambda: None, attempt=1, steps=10)
+    inside: Any = INSIDE
+    heart.tell(inside=inside, pace=2.0)
+    assert (read(tmp_path) or Status()).inside == INSIDE
+    heart.stop(state="failed")
+    told = read(tmp_path) or Status()
+    assert (told.state, told.inside, told.pace) == ("failed", None, 2.0)
+
+
 def test_fields_of_a_later_version_are_passed_over_and_missing_ones_have_defaults(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text('{"format": 1, "state": "done", "temperature": 65}')
     assert read(tmp_path) == replace(Status(), state="done")

@@ -10,7 +10,8 @@ import pytest
 from safetensors import safe_open
 from tiny_runs import GPT, MLP, Train, bits, document, weights
 
-from workbench.runs import status
+from workbench.data.rows import Rows
+from workbench.runs import settings, status
 from workbench.runs.events import read_events
 from workbench.runs.records import StepReader
 from workbench.words import rows as rows_word
@@ -155,11 +156,11 @@ def test_sequential_visits_every_token_once_through_edits_of_B_and_T(train: Trai
     assert [a["state"] for n in range(3) for a in ran.answers(n)][-1] == "applied"
     positions: list[int] = []
     for step in range(8):
-        where = rows_word._of_run(ran.path, step)
+        held = settings.at(ran.path, step)
         record = ran.records[step]
         assert record["B"] == [4, 4, 8, 8, 8, 8, 4, 4][step]
-        function = rows_word.function_of(where, tokens=100_000)
-        for offset in function.offsets(where.first, where.preset.batch.B).tolist():
+        function = Rows.of(held.preset, tokens=100_000, base=held.base)
+        for offset in function.offsets(held.first, held.preset.batch.B).tolist():
             positions += range(offset, offset + int(record["T"]))
     assert positions == list(range(2 * 4 * 64 + 2 * 8 * 64 + 2 * 8 * 32 + 2 * 4 * 32))
 

@@ -76,6 +76,33 @@ def test_pause_step_micro_step_and_on(running: Path) -> None:
     assert StepReader(running).read()["seconds"].max() < 2
 
 
+def test_a_step_inside_is_over_when_the_run_goes_on(running: Path) -> None:
+    n = int(ask(running, "pause")["step"])
+    assert settled(running, n) == n
+    assert ask(running, "step", micro=True)["state"] == "applied"
+    told = status.read(running) or status.Status()
+    deadline = time.monotonic() + 5
+    while not told.inside and time.monotonic() < deadline:
+        told = status.read(running) or told
+    assert told.inside is not None
+    assert (told.inside["micro"], told.inside["accum"], len(told.inside["losses"])) == (1, 3, 1)
+    ask(running, "unpause")
+    time.sleep(0.3)
+    told = status.read(running) or told
+    assert (told.inside, told.state, told.phase) == (None, "running", "training")
+    assert len(StepReader(running)) > n + 1
+
+
+def test_a_pace_is_held_and_told(running: Path) -> None:
+    assert ask(running, "pace", rate=20)["state"] == "applied"
+    assert (status.read(running) or status.Status()).pace == 20.0
+    before = len(StepReader(running))
+    time.sleep(1)
+    assert 10 <= len(StepReader(running)) - before <= 25
+    ask(running, "pace", rate=0)
+    assert (status.read(running) or status.Status()).pace == 0.0
+
+
 def test_an_edit_says_at_which_step_it_acts(running: Path) -> None:
     answer = ask(running, "set", changes={"optimizer.lr": 5e-4})
     ask(running, "pause")

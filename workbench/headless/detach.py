@@ -1,48 +1,30 @@
-"""A worker of its own session, that outlives the terminal: the same command again, without --detach.
+"""`--detach`: the same command again in a worker that outlives the terminal; what it refuses is told here."""
 
-It is started with `--json` on a pipe. What it refuses comes back as its error and exit code; once it has said how
-its attempt begins, the pipe is closed, which ends its telling and not its training.
-"""
-
-import json
-import subprocess
 import sys
 from argparse import Namespace
-from pathlib import Path
+
+from workbench.headless.lines import narrate
+from workbench.runs.files import dump
+from workbench.runs.launch import Launch
 
 
 def start(a: Namespace) -> int:
     """Start it, wait until it has begun, tell where. Returns 0, or its own exit code."""
-    arguments = [
-        sys.executable,
-        "-m",
-        "workbench",
-        *(x for x in sys.argv[1:] if x not in ("--detach", "--json")),
-    ]
-    worker = subprocess.Popen(
-        [*arguments, "--json"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
-    assert worker.stdout is not None
-    assert worker.stderr is not None
-    first = worker.stdout.readline()
-    if not first:
-        sys.stderr.write(worker.stderr.read())
-        return worker.wait()
-    begun = json.loads(first)
-    if begun["type"] not in ("start", "resume"):  # it was over already, and said so
-        print(
-            first if a.json else f"done already, {begun.get('step', 0):,} steps",
-            end="\n" if not a.json else "",
-        )
-        return worker.wait()
-    if a.json:
-        sys.stdout.write(first)
-    else:
-        name = Path(begun["run"]).name
-        print(f"{name}: trains on as process {worker.pid}; `workbench stop {name}` ends it")
-    return 0
+    launch = Launch([x for x in sys.argv[1:] if x not in ("--detach", "--json")])
+    try:
+        launch.wait()
+    except KeyboardInterrupt:  # it does not hear a ctrl+c of this terminal
+        launch.cancel()
+        raise
+    begun = launch.begun
+    if begun is None:
+        narrate(launch.error)
+        return launch.ended or 0
+    if launch.run:
+        name = launch.run.name
+        told, code = f"{name}: trains on as process {launch.pid}; `workbench stop {name}` ends it", 0
+    else:  # there was nothing to start, and it said so
+        told = f"done already, {begun['step']:,} steps" if begun["type"] == "end" else f"goes on at {begun['step']:,}"
+        code = launch.wait_for_end() or 0
+    print(dump(begun) if a.json else told)
+    return code

@@ -1,6 +1,7 @@
 """Writing to a stream that may have gone away, and the one line of a terminal that is written over."""
 
 import contextlib
+import os
 import shutil
 import sys
 import threading
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import TextIO
 
 from workbench.data.visible import visible
+from workbench.runs import launch
 
 MOST = 1_000_000
 """Lines that wait for a slow reader: some 300 MB of `--json`. Beyond them training waits for it."""
@@ -92,11 +94,15 @@ class Lines:
 
 
 class Preparing:
-    """What is being made ready, on stderr: a line that is written over on a terminal, one line a phase elsewhere."""
+    """What is being made ready, on stderr: a line that is written over on a terminal, one line a phase elsewhere.
+
+    Whoever launched this process may have asked to be told in JSON, every phase and every percent of it.
+    """
 
     def __init__(self, *, silent: bool) -> None:
         self._silent = silent
-        self._live = sys.stderr.isatty()
+        self._launched = launch.PHASES in os.environ
+        self._live = sys.stderr.isatty() and not self._launched
         self._last = ""
         self._next = 0.0
 
@@ -104,7 +110,12 @@ class Preparing:
         """Told often; says little."""
         if self._silent:
             return
-        if not self._live:  # a log gets one line for each phase that takes long enough to be wondered about
+        if self._launched:
+            line = launch.phase_line(what, share)
+            if line != self._last:
+                self._last = line
+                self._say(line)
+        elif not self._live:  # a log gets one line for each phase that takes long enough to be wondered about
             if what != self._last:
                 self._last, self._next = what, time.monotonic() + 2
             elif time.monotonic() >= self._next:

@@ -1,7 +1,7 @@
 """The preset: typed tables, their checks, overrides, TOML in and out.
 
-This is the one module that other rooms import for it. A preset comes from `load` (a file or a shipped
-name, with what the command line puts over it) or from `from_document`; both tell everything that is wrong
+This is the one module that other rooms import for it. A preset comes from `load` (a file, a shipped
+name or stdin, with what the command line puts over it) or from `from_document`; both tell everything that is wrong
 at once, as one PresetError. `KEYS` is the table of all keys: what each means and whether it is live.
 """
 
@@ -71,11 +71,11 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A preset, what to tell about how it came to be, and the file it is from."""
+    """A preset, what to tell about how it came to be, and the file it is from; None for one from stdin."""
 
     preset: Preset
     notes: list[str]
-    path: Path
+    path: Path | None
 
 
 def find(source: str) -> Path:
@@ -84,13 +84,18 @@ def find(source: str) -> Path:
 
 
 def load(source: str, *, sets: Sequence[str] = (), steps: int | None = None, name: str | None = None) -> Loaded:
-    """The preset `source` with `--set` (each "KEY=VALUE"), `--steps` and `--name` over it.
+    """The preset `source` with `--set` (each "KEY=VALUE"), `--steps` and `--name` over it; `-` is stdin's.
 
     What had to give way (keys of a kind that `--set` changed, a warmup or milestone that `--steps` cut)
     is told in the notes. Raises PresetError with everything that is wrong.
     """
-    path, notes = locate(source)
-    document = copied(_with_dataset_path(read(path, source), path.parent))
+    path: Path | None = None
+    notes: list[str] = []
+    if source == "-":
+        source = "stdin"
+    else:
+        path, notes = locate(source)
+    document = copied(_with_dataset_path(read(path, source), path.parent if path else Path()))
     # By the file's own kinds: what is wrong before anything is put over it is the file's mistake.
     wrong = [replace(problem, others=()) for problem in of_another_kind(document)]
     over: dict[str, Any] = {}

@@ -2,7 +2,9 @@
 
 import os
 import re
+import sys
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +55,10 @@ def locate(source: str) -> tuple[Path, list[str]]:
     raise PresetError([line(source, "", f"no such file and no shipped preset; {meant}shipped are {', '.join(known)}")])
 
 
-def read(path: Path, source: str) -> dict[str, Any]:
-    """The TOML document in `path`. Raises PresetError naming `source`, and the line where TOML ends."""
+def read(path: Path | None, source: str) -> dict[str, Any]:
+    """The TOML document in `path`, None for stdin. Raises PresetError naming `source`, and the line where TOML ends."""
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if path else nullcontext(sys.stdin.buffer) as file:
             raw = file.read(LONGEST_PRESET + 1)
     except OSError as error:
         raise PresetError([line(source, "", f"this preset cannot be read: {_reason(error)}")]) from None

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import psutil
 
@@ -29,6 +29,23 @@ LOST_AFTER = 30.0
 """Seconds without a heartbeat after which a worker on another host counts as lost."""
 
 
+class Inside(TypedDict):
+    """An optimizer step that waits after one of its micro-batches. The lists hold at most the last INSIDE_KEPT."""
+
+    micro: int
+    """Micro-batches done, of …"""
+    accum: int
+    first: int
+    """The index of the first micro-batch that is listed."""
+    losses: list[float | None]
+    """Each one's own mean loss in nats; None for what is not finite."""
+    norms: list[float | None]
+    """Of the accumulated gradient after each; it is divided by the whole step's targets, so it grows to the step's."""
+
+
+INSIDE_KEPT = 64
+
+
 @dataclass(frozen=True)
 class Status:
     state: str = "starting"
@@ -38,6 +55,10 @@ class Status:
     attempt: int = 1
     exit_code: int | None = None
     reason: str = ""
+    pace: float = 0.0
+    """Steps a second that the run is held to; 0 is full speed."""
+    inside: Inside | None = None
+    """Where a step waits, if one does."""
     pid: int = 0
     started: float = 0.0
     """When the process started, in seconds since the boot (Linux) or since 1970: with `boot` it names the process."""
@@ -56,7 +77,7 @@ class Status:
 
 
 _EMPTY = Status()
-_WRITTEN = {str: str, int: int, float: int | float, type(None): int | None}
+_WRITTEN = {str: str, int: int, float: int | float}
 """What JSON may hold for a field, by the type of its default."""
 
 
@@ -71,11 +92,30 @@ def read(directory: Path) -> Status | None:
         return None
     values: dict[str, Any] = {}
     for known in fields(Status):
-        value = document.get(known.name, getattr(_EMPTY, known.name))
-        if not isinstance(value, _WRITTEN[type(getattr(_EMPTY, known.name))]):
+        default = getattr(_EMPTY, known.name)
+        value = document.get(known.name, default)
+        if known.name == "inside":
+            fits = value is None or _is_inside(value)
+        elif known.name == "exit_code":
+            fits = isinstance(value, int | None)
+        else:
+            fits = isinstance(value, _WRITTEN[type(default)])
+        if not fits:
             raise WorkbenchError(f"{path}: {known.name} is {value!r:.40}, which no worker writes")
         values[known.name] = value
     return Status(**values)
+
+
+def _is_inside(value: object) -> bool:
+    if not isinstance(value, dict) or value.keys() != Inside.__annotations__.keys():
+        return False
+    lists = value["losses"], value["norms"]
+    return all(type(value[key]) is int for key in ("micro", "accum", "first")) and all(
+        isinstance(numbers, list)
+        and len(numbers) == value["micro"] - value["first"]
+        and all(isinstance(number, int | float | None) for number in numbers)
+        for numbers in lists
+    )
 
 
 def observed(status: Status | None) -> str:
@@ -156,7 +196,7 @@ class Heart:
         self._stop.set()
         self._thread.join(timeout=5)
         self.step = changes.pop("step", self.step)
-        self._status = replace(self._status, **changes)
+        self._status = replace(self._status, inside=None, **changes)
         self._write()
 
     def _beat(self) -> None:

@@ -17,7 +17,7 @@ from workbench.data.batches import batch
 from workbench.data.corpus import Corpus
 from workbench.data.counter import key_of
 from workbench.data.prompts import prompt_of
-from workbench.data.rows import Base, Rows
+from workbench.data.rows import Rows
 from workbench.errors import UsageError
 from workbench.plan.arithmetic import tokens_per_step
 from workbench.plan.schedule import lr_of
@@ -28,14 +28,14 @@ from workbench.runs.signals import Signals
 from workbench.training import checkpoints, divergence
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
-from workbench.training.inspection import Inspection
+from workbench.training.inspection import Inspection, MicroBatches
 from workbench.training.journal import Journal
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Edit, Leave, Position, Rewind
 from workbench.training.sampling import generate
-from workbench.training.steering import Steering
-from workbench.training.step import optimizer_step
+from workbench.training.steering import Gait, Steering
+from workbench.training.step import Update, optimizer_step
 
 _DROPOUT = 4  # the purpose that keeps dropout's draws apart from those of rows and weights
 WORLD, RANK = 1, 0  # one process trains here
@@ -62,18 +62,13 @@ class Loop:
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
         self._evaluator, self._journal, self.steering, self._signals = evaluator, journal, steering, signals
         self._edits = sorted(edits, key=lambda e: e.step)
-        self._windows = preset.data.layout == "windows"
-        self._newline = corpus.newline if self._windows else None
+        self._newline = corpus.newline if preset.data.layout == "windows" else None
         self._train = corpus.splits["train"]
-        self.rows = self._row_function(preset, position.base)
+        self.rows = Rows.of(preset, tokens=self._train.n, base=position.base)
         self._compiled = False
-        self._inside = False
-        """An optimizer step is under way, and waits after a micro-batch."""
-        self._paused = False
-        self._steps_allowed = 0
-        self._micro_allowed = -1  # −1: do not stop inside a step
-        self._pace = 0.0
-        self._next_step_at = 0.0
+        self._gait = Gait()
+        self._inside: MicroBatches | None = None
+        """Of the step that is under way, where someone watches its micro-batches."""
         self._inspection: Inspection | None = None
         self.unsaved = True
         """Something has happened since the last checkpoint: a step, an edit, an eval."""
@@ -112,24 +107,16 @@ class Loop:
 
     def _listen(self) -> None:
         """Commands, edits, pauses and pace between two steps. Returns when the next step may run."""
-        self.steering.look(now=self._paused)
+        self.steering.look(now=self._gait.paused)
         while True:
             self._act_on_edits()
             for command in self.steering.due(self.at.step):
                 self._act(command)
             self._signals.leave_if_asked()
-            if self.at.step >= self.preset.schedule.steps or self._may_step():
+            if self.at.step >= self.preset.schedule.steps or self._gait.may_step():
                 return
             time.sleep(0.02)
-            self.steering.look(now=self._paused)
-
-    def _may_step(self) -> bool:
-        if self._paused:
-            if not self._steps_allowed:
-                return False
-            self._steps_allowed -= 1
-            return True
-        return not self._pace or time.monotonic() >= self._next_step_at
+            self.steering.look(now=self._gait.paused)
 
     # ---------------------------------------------------------------------------------- one step
 
@@ -144,10 +131,13 @@ class Loop:
         if self._resolved.compile and not self._compiled:
             self._compiled = True
             self._journal.tell(phase="compiling")
-        if self._pace:
-            self._next_step_at = time.monotonic() + 1 / self._pace
+        self._gait.begin_step()
+        if self._inspection:
+            self._inspection.weights(self._optimizer)
+        if self._inspection or self._gait.micro_steps:
+            self._inside = MicroBatches(accum)
 
-        self._paused_for, self._inside = 0.0, True
+        self._paused_for = 0.0
         began = time.perf_counter()
         update = optimizer_step(
             self._forward,
@@ -158,10 +148,10 @@ class Loop:
             weight_decay=p.optimizer.weight_decay,
             clip=p.optimizer.clip,
             autocast=self._resolved.autocast,
-            watch=self._watch if accum > 1 or self._inspection or self._micro_allowed >= 0 else None,
+            watch=self._watch if accum > 1 or self._inside else None,
         )
         seconds = time.perf_counter() - began - self._paused_for
-        self._inside, self._micro_allowed = False, -1
+        self._gait.finish_step()
 
         flags = (
             (CLIPPED if update.clipped else 0)
@@ -177,7 +167,10 @@ class Loop:
              B, T, accum, WORLD, flags)
         )  # fmt: skip
         if self._inspection:
-            self._finish_inspection(update.loss, before)
+            self._finish_inspection(self._inspection, update, before, lr)
+        if self._inside:
+            self._inside = None
+            self._journal.tell(inside=None)
         if not update.applied:
             offsets = self.rows.offsets(before, min(4, B)).tolist()
             raise Leave("diverged", 3, divergence.told(self._journal.run, p, update, at.step, offsets))
@@ -205,29 +198,34 @@ class Loop:
 
     def _watch(self, micro: int, loss: Tensor, logits: Tensor, losses: Tensor) -> None:
         """Between micro-steps: commands are acknowledged; a micro-step run stops here."""
+        accum = self.preset.batch.accum
+        if self._inside:
+            self._inside.add(float(loss) * accum * WORLD, self._optimizer)
         if self._inspection:
             self._inspection.losses(logits, losses)
         self.steering.look()
         self.steering.inside()
-        if self._micro_allowed < 0:
+        if not self._inside or not self._gait.micro_steps:
             return
-        self._micro_allowed = max(0, self._micro_allowed - 1)
+        self._gait.end_micro_batch()
         waited = time.perf_counter()
-        self._journal.tell(state="paused", phase=f"after micro-batch {micro + 1} of {self.preset.batch.accum}")
-        while self._micro_allowed == 0:
+        self._journal.tell(
+            state="paused", phase=f"after micro-batch {micro + 1} of {accum}", inside=self._inside.told()
+        )
+        while self._gait.waits_inside:
             self.steering.look(now=True)
             for command in self.steering.inside():
                 if command.at is not None or command.command not in ("unpause", "step", "stop"):
                     continue  # it waits for the end of the step
                 if command.command == "stop":
-                    self._micro_allowed = -1
+                    self._gait.finish_step()
                     break
                 self.steering.take(command)
                 self._act(command)
             if self._signals.received:
-                self._micro_allowed = -1
+                self._gait.finish_step()
             time.sleep(0.02)
-        self._journal.tell(state="running", phase="training")
+        self._journal.tell(state="paused" if self._gait.paused else "running", phase="training")
         self._paused_for += time.perf_counter() - waited
 
     # ---------------------------------------------------------------------------------- what is due
@@ -338,26 +336,17 @@ class Loop:
 
     def _simple(self, name: str, args: dict[str, Any]) -> None:
         if name == "pause":
-            self._paused, self._steps_allowed = True, 0
+            self._gait.pause()
             self._journal.tell(state="paused")
         elif name == "unpause":
-            self._paused, self._micro_allowed = False, -1
+            self._gait.unpause()
             self._journal.tell(state="running")
         elif name == "step":
-            self._paused = True
-            if args.get("micro"):
-                if not self._inside and self._micro_allowed < 0:
-                    self._steps_allowed += 1
-                self._micro_allowed = max(self._micro_allowed, 0) + 1
-            else:
-                self._steps_allowed += not self._inside  # inside one: it is the one to finish
-                self._micro_allowed = -1
+            self._gait.step(micro=bool(args.get("micro")), inside=self._inside is not None)
             self._journal.tell(state="paused")
         elif name == "pace":
-            rate = args.get("rate", 0)
-            if not isinstance(rate, int | float) or isinstance(rate, bool) or not 0 <= rate < math.inf:
-                raise UsageError(f"pace: rate is {rate!r}; expected steps a second, 0 for full speed")
-            self._pace, self._next_step_at = float(rate), 0.0
+            self._gait.hold_to(args.get("rate", 0))
+            self._journal.tell(pace=self._gait.pace)
         elif name == "eval":
             if self._evaluate():
                 self.save()
@@ -393,19 +382,19 @@ class Loop:
         self.preset, self.rows, self.unsaved = new, rows, True
         self._journal.tell(steps=new.schedule.steps)
 
-    def _finish_inspection(self, loss: float, rows_before: int) -> None:
-        inspection, self._inspection = self._inspection, None
-        assert inspection is not None
-        about = {"step": self.at.step, "rows_before": rows_before}
-        path, hash_ = inspection.write(self._journal.run, loss, about)
+    def _finish_inspection(self, inspection: Inspection, update: Update, rows_before: int, lr: float) -> None:
+        self._inspection = None
+        assert self._inside is not None
+        p = self.preset
+        about: dict[str, float | None] = {
+            "step": self.at.step, "rows_before": rows_before, "loss": update.loss, "grad_norm": update.grad_norm,
+            "clip_coefficient": p.optimizer.clip / update.grad_norm if update.clipped else 1.0, "lr": lr,
+            "update_ratio": inspection.update_ratio(self._optimizer),
+            "B": p.batch.B, "T": p.batch.T, "accum": p.batch.accum, "world": WORLD,
+        }  # fmt: skip
+        path, hash_ = inspection.write(self._journal.run, self._inside, about)
         for id in inspection.ids:
             self.steering.finish(id, "applied", file=f"inspect/{path.name}", hash=hash_)
-
-    def _row_function(self, p: Preset, base: Base) -> Rows:
-        return Rows(
-            tokens=self._train.n, T=p.batch.T, seed=p.seed, order=p.data.order, stride=p.data.stride,
-            windows=self._windows, base=base,
-        )  # fmt: skip
 
 
 def _changes_of(arguments: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """What the worker hears: commands, in order, each answered exactly once per state.
 
 They are read between micro-steps and act between steps. What is not due yet is acknowledged as accepted and kept;
-what was written before this attempt began is answered `expired`.
+what was written before this attempt began is answered `expired`. How fast a run may go is a Gait.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 
+from workbench.errors import UsageError
 from workbench.runs.commands import Bad, Command, Inbox
 
 EVERY, EVERY_ON_A_NETWORK = 0.1, 1.0
@@ -86,7 +88,67 @@ class Steering:
         self._inbox.remove(id)
 
     def close(self, step: int) -> None:
-        """The attempt ends: what waits for a later step is answered, so that nobody waits for it."""
-        for command in self._waiting:
-            self.finish(command.id, "expired", f"the run ended at step {step}, before it could act")
+        """The attempt ends: what waits for a later step, or for one to inspect, is answered; nobody waits for it."""
+        for id in [command.id for command in self._waiting] + sorted(self._acting):
+            self.finish(id, "expired", f"the run ended at step {step}, before it could act")
         self._waiting = []
+
+
+class Gait:
+    """Whether the next step, or the next micro-batch, may run: at full speed, at a pace, or one by one."""
+
+    def __init__(self) -> None:
+        self.paused = False
+        self.pace = 0.0
+        """Steps a second; 0 is full speed."""
+        self._steps = 0
+        """How many more while paused."""
+        self._micro: int | None = None
+        """How many more micro-batches; None: a step is not stopped inside."""
+        self._next_step_at = 0.0
+
+    @property
+    def micro_steps(self) -> bool:
+        """The step is to stop after its micro-batches."""
+        return self._micro is not None
+
+    @property
+    def waits_inside(self) -> bool:
+        return self._micro == 0
+
+    def pause(self) -> None:
+        self.paused, self._steps = True, 0
+
+    def unpause(self) -> None:
+        self.paused, self._micro = False, None
+
+    def step(self, *, micro: bool, inside: bool) -> None:
+        """One more step, or one more micro-batch; inside a step, `micro: false` finishes that one and no other."""
+        if not inside and not (micro and self.micro_steps):
+            self._steps += 1
+        self.paused, self._micro = True, (self._micro or 0) + 1 if micro else None
+
+    def hold_to(self, pace: object) -> None:
+        """UsageError for what is no rate."""
+        if not isinstance(pace, int | float) or isinstance(pace, bool) or not 0 <= pace < math.inf:
+            raise UsageError(f"pace: rate is {pace!r}; expected steps a second, 0 for full speed")
+        self.pace, self._next_step_at = float(pace), 0.0
+
+    def may_step(self) -> bool:
+        """Asked before each step; a yes is used up."""
+        if not self.paused:
+            return not self.pace or time.monotonic() >= self._next_step_at
+        self._steps, may = max(0, self._steps - 1), self._steps > 0
+        return may
+
+    def begin_step(self) -> None:
+        if self.pace:
+            self._next_step_at = time.monotonic() + 1 / self.pace
+
+    def end_micro_batch(self) -> None:
+        if self._micro:
+            self._micro -= 1
+
+    def finish_step(self) -> None:
+        """Do not stop inside this step again."""
+        self._micro = None

@@ -147,12 +147,9 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
             f"the corpus has changed since the run began: its fingerprint was {beginning.fingerprint[:16]}…, is "
             f"{corpus.fingerprint[:16]}…; put the same text back, or start a new run"
         )
-    newline = corpus.newline if preset.data.layout == "windows" else None
-    Rows(
-        tokens=corpus.splits["train"].n, T=preset.batch.T, seed=preset.seed, order=preset.data.order,
-        stride=preset.data.stride, windows=newline is not None,
-    )  # fmt: skip
+    Rows.of(preset, tokens=corpus.splits["train"].n)  # refuses a T that is too large
     prompt_of(preset.sample.prompt, corpus)
+    progress("building the model", None)
     T = preset.model.context or preset.batch.T
     model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
     model.to(device=resolved.torch_device, dtype=resolved.dtype)
