@@ -15,6 +15,8 @@ from workbench.errors import UsageError, WorkbenchError
 DESCRIPTION = """\
 A terminal workbench for training small language models.
 
+  workbench [PRESET]                      the screen, ready to start (char if none is named)
+  workbench attach [RUN] [--read-only]    the screen on a run that is running or over
   workbench --headless PRESET             train here and now, no screen
   workbench --headless PRESET --dry-run   what it would be: parameters, tokens a step, memory
   workbench runs                          what ran and what runs
@@ -106,6 +108,8 @@ def _dispatch(arguments: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained; make nothing")
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
     _launch_options(parser)
+    _screen_options(parser)
+    parser.add_argument("--world", type=_world, default=1, metavar="N", help="show each of N ranks' slice of the rows")
     _telling_options(parser)
     return _train(parser.parse_args(arguments))
 
@@ -120,13 +124,13 @@ def _train(a: Arguments) -> int:
         a.preset = "char"
     if not (a.headless or a.dry_run):
         _check_word(a.preset)
-        raise UsageError(
-            f"this version has no screen yet: train with `workbench --headless {a.preset}`, "
-            "look at its rows with `workbench rows`"
-        )
     from workbench import preset
 
     loaded = preset.load(a.preset, sets=a.set, steps=a.steps, name=a.name)
+    if not (a.headless or a.dry_run):
+        from workbench import screen
+
+        return screen.open_preset(loaded, a.preset, runs=a.runs_dir, world=a.world, look=a.theme, big=a.big)
     from workbench import headless
 
     if not a.quiet:
@@ -149,6 +153,20 @@ def _check_word(word: str) -> None:
     if near and word not in preset.shipped() and not os.path.exists(word):
         raise UsageError(f"{word!r} is neither a word nor a preset; did you mean `workbench {near[0]}`?")
     preset.find(word)
+
+
+def _attach(a: Arguments) -> int:
+    """The screen on a run that is running or over; the newest, if none is named."""
+    from workbench import screen
+
+    return screen.attach(_run(a), runs=a.runs_dir, read_only=a.read_only, look=a.theme, big=a.big)
+
+
+def _declare_attach(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", nargs="?", default="last", metavar="RUN", help="a name, a unique prefix, a path, or `last`")
+    parser.add_argument("--read-only", action="store_true", help="look and do not steer")
+    _runs_dir(parser)
+    _screen_options(parser)
 
 
 def _resume(a: Arguments) -> int:
@@ -365,6 +383,11 @@ def _launch_options(parser: argparse.ArgumentParser) -> None:
     _runs_dir(parser)
 
 
+def _screen_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--theme", choices=("dark", "light", "terminal"), help="what the screen looks like")
+    parser.add_argument("--big", action="store_true", help="for projectors: fewer panes, large figures, thick lines")
+
+
 def _telling_options(parser: argparse.ArgumentParser) -> None:
     _json(parser)
     parser.add_argument("--quiet", action="store_true", help="nothing but errors")
@@ -383,6 +406,12 @@ def _answer_options(parser: argparse.ArgumentParser) -> None:
     _json(parser)
 
 
+def _world(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r}: expected how many ranks, a whole number from 1 to 65,536")
+
+
 def _seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= (value := float(text)) < float("inf"):
@@ -391,6 +420,7 @@ def _seconds(text: str) -> float:
 
 
 WORDS: dict[str, Word] = {
+    "attach": (_declare_attach, _attach),
     "runs": (_declare_runs, _runs),
     "set": (_declare_set, _set),
     "pause": (_declare_ask, _pause),

@@ -1,0 +1,79 @@
+"""The application: themes, and the one screen that everything is on."""
+
+import os
+import sys
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from workbench.errors import UsageError
+from workbench.screen.bench import Bench
+from workbench.screen.keys import KEYS
+from workbench.screen.main import Main
+from workbench.screen.themes import DARK, LIGHT, TERMINAL, THEMES
+
+LOOKS = {"dark": DARK, "light": LIGHT, "terminal": TERMINAL}
+
+
+class Workbench(App[int]):
+    """`bench` is what is shown; `look` is one of LOOKS; `big` is for projectors."""
+
+    TITLE = "workbench"
+    CSS_PATH = "screen.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = []
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-medium"), (170, "-wide")]
+    ENABLE_COMMAND_PALETTE = True
+
+    def __init__(self, bench: Bench, *, look: str | None = None, big: bool = False) -> None:
+        plain = bool(os.environ.get("NO_COLOR"))
+        super().__init__(ansi_color=True if plain else None)
+        self.bench, self.big = bench, big
+        self._look = TERMINAL if plain else LOOKS[look] if look else ""
+        for theme in THEMES:
+            self.register_theme(theme)
+        few = self.console.color_system in (None, "standard")
+        # Before the first stylesheet is read: a theme that is put on later costs a second reading of it.
+        self.set_reactive(App.theme, self._look or (TERMINAL if few else DARK))
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our own variables for themes that are not ours."""
+        return dict(THEMES[0].variables)
+
+    def get_default_screen(self) -> Screen[None]:
+        return Main(self.bench, big=self.big)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: every key of the table, and the looks."""
+        if isinstance(screen, Main):
+            for key in KEYS:
+                if key.action != "command_palette":
+                    yield SystemCommand(f"{key.label}  ({key.shown})", key.help, screen.doing(key))
+        for look, theme in LOOKS.items():
+            yield SystemCommand(f"theme: {look}", "change what the screen looks like", partial(self._wear, theme))
+
+    def _wear(self, theme: str) -> None:
+        self.theme = theme
+
+    async def action_quit(self) -> None:
+        """ctrl+q asks as q does."""
+        if isinstance(self.screen, Main):
+            self.screen.action_leave_screen()
+
+
+def check_terminal() -> None:
+    """UsageError where there is no terminal to draw on."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the screen needs a terminal; without one use `workbench --headless PRESET`")
+
+
+def run(bench: Bench, *, look: str | None = None, big: bool = False) -> int:
+    """The screen, until it is left. Returns the exit code."""
+    app = Workbench(bench, look=look, big=big)
+    try:
+        return app.run() or app.return_code or 0
+    finally:
+        bench.close()

@@ -1,0 +1,152 @@
+"""A change of settings as undo and redo need it, and how values are written for a person. No Textual, no state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from workbench import preset as presets
+from workbench.preset import Preset, PresetError
+
+Word = Literal["change", "undo", "redo"]
+THREE = ("batch.B", "batch.accum", "batch.T")
+"""What the lock keeps the product of."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Dotted key to (before, after); None where the settings have no such key: of another kind, or the other corpus."""
+
+    changes: Mapping[str, tuple[Any, Any]]
+    made_by: Word = "change"
+
+    @classmethod
+    def between(cls, before: Preset, after: Preset) -> "Edit":
+        a, b = flat(before), flat(after)
+        return cls({key: (a.get(key), b.get(key)) for key in presets.KEYS if a.get(key) != b.get(key)})
+
+    @property
+    def after(self) -> dict[str, Any]:
+        return {key: new for key, (_, new) in self.changes.items()}
+
+    def reversed(self, by: Literal["undo", "redo"]) -> "Edit":
+        return Edit({key: (new, old) for key, (old, new) in self.changes.items()}, by)
+
+    def holds_in(self, preset: Preset) -> bool:
+        """Whether nothing has changed these keys since."""
+        found = flat(preset)
+        return all(found.get(key) == new for key, new in self.after.items())
+
+    def made(self, preset: Preset) -> Preset:
+        """`preset` with it. Raises PresetError where it does not fit any more."""
+        document = presets.to_document(preset)
+        for key, value in self.after.items():
+            table, _, leaf = key.rpartition(".")
+            inner = document[table] if table else document
+            if value is None:
+                inner.pop(leaf, None)
+            else:
+                inner[leaf] = value
+        return presets.from_document(document, source="set")
+
+
+class History:
+    """The edits that hold, and those that were taken back."""
+
+    def __init__(self) -> None:
+        self._stacks: dict[str, list[Edit]] = {"undo": [], "redo": []}
+
+    def remember(self, edit: Edit) -> None:
+        """An edit that holds now. A new one ends what could be made again."""
+        self._stacks["redo" if edit.made_by == "undo" else "undo"].append(edit)
+        if edit.made_by == "change":
+            self._stacks["redo"].clear()
+
+    def next(self, word: Literal["undo", "redo"], settings: Preset) -> Edit | None:
+        """The edit that the word would make now, None if there is none."""
+        stack = self._stacks[word]
+        # What something else has changed since (another client, a rewind) cannot be taken back.
+        while stack and not stack[-1].holds_in(settings):
+            stack.pop()
+        return stack[-1].reversed(word) if stack else None
+
+    def take(self, word: Literal["undo", "redo"]) -> None:
+        """It is being made."""
+        self._stacks[word].pop()
+
+    def restore(self, edit: Edit) -> None:
+        """It was refused: it can be asked for again."""
+        if edit.made_by == "undo":
+            self._stacks["undo"].append(edit.reversed("redo"))
+        elif edit.made_by == "redo":
+            self._stacks["redo"].append(edit.reversed("undo"))
+
+
+def flat(preset: Preset) -> dict[str, Any]:
+    """The document of a preset as dotted keys."""
+    document = presets.to_document(preset)
+    out: dict[str, Any] = {}
+    for name, value in document.items():
+        out |= {f"{name}.{leaf}": inner for leaf, inner in value.items()} if isinstance(value, dict) else {name: value}
+    return out
+
+
+def outlived(key: str, changes: Mapping[str, Any]) -> bool:
+    """Whether `changes` leaves no place for a key: it makes another kind of its table, or names the other corpus."""
+    if {"data.text", "data.dataset"} & changes.keys() and key in ("data.text", "data.dataset"):
+        return True
+    known = presets.KEYS[key]
+    kind = changes.get(f"{known.table}.kind")
+    return bool(known.kinds) and kind is not None and kind not in known.kinds
+
+
+def kept_constant(settings: Preset, changes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """`changes`, where one of B, accum and T moves together with another that keeps their product; None if that
+    comes out whole for neither."""
+    moved = [key for key in THREE if key in changes]
+    if len(moved) != 1:
+        return dict(changes)
+    was = {key: presets.get(settings, key) for key in THREE}
+    product = was["batch.B"] * was["batch.accum"] * was["batch.T"]
+    (key,) = moved
+    for other in {"batch.B": ("batch.accum", "batch.T"), "batch.accum": ("batch.B", "batch.T"),
+                  "batch.T": ("batch.accum", "batch.B")}[key]:  # fmt: skip
+        third = next(k for k in THREE if k not in (key, other))
+        rest = changes[key] * was[third]
+        if isinstance(rest, int) and rest > 0 and product % rest == 0:
+            return {**changes, other: product // rest}
+    return None
+
+
+def told(error: PresetError) -> str:
+    """What is wrong, one problem a line, without the word that nobody typed."""
+    return "\n".join(problem.removeprefix("set: ").removeprefix("--set: ") for problem in error.problems)
+
+
+def sentence(values: Mapping[str, Any]) -> str:
+    """lr = 3e-4, B = 8."""
+    return ", ".join(f"{key.rpartition('.')[2]} = {shown(value)}" for key, value in values.items() if value is not None)
+
+
+def shown(value: Any) -> str:
+    """A value as people write it: 3e-4, 1.0, 5,000, yes. Text as it stands: it may hold anything."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(shown(item) for item in value) + "]"
+    return str(value)
+
+
+def number(value: float) -> str:
+    """The shortest text that reads back as exactly this float: 0.1, 2e-4, 1.78e-3, 1.0."""
+    plain = repr(value)
+    mantissa, _, exponent = f"{value:.16e}".partition("e")
+    for digits in range(17):
+        if float(f"{value:.{digits}e}") == value:
+            mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+            break
+    short = f"{mantissa}e{int(exponent)}"
+    return short if "e" in plain or (abs(value) < 0.01 and len(short) < len(plain)) else plain

@@ -1,0 +1,128 @@
+"""The keys of the screen: one table that dispatch, footer, help and palette read.
+
+A key without panes works everywhere; one with panes works while one of them has the focus. Every action is one of
+the application's or of the pane's, `action_<action>`. None of them needs a mouse, none is one that a terminal gives
+another meaning (ctrl+h, i, j, m; ctrl+a and ctrl+b under tmux and screen).
+"""
+
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+from workbench.screen.slots import BATCH, CHARTS, DATA, KNOBS, RUNS, SAMPLES, STEP, TITLES
+
+
+@dataclass(frozen=True)
+class Key:
+    """`keys` as Textual names them, `shown` as people do. `rank` orders the footer, 0 keeps it out; `steers` needs a
+    run that may be steered, so a read-only screen refuses it."""
+
+    keys: str
+    shown: str
+    action: str
+    label: str
+    help: str
+    panes: tuple[int, ...] = ()
+    rank: int = 0
+    steers: bool = False
+
+
+_ROWS = (BATCH, STEP)
+
+KEYS = (
+    Key("space", "space", "space", "start/pause", "start a run, pause it, let it go on", rank=1, steers=True),
+    Key("full_stop", ".", "micro", "micro", "one micro-batch, then wait inside the step", rank=14, steers=True),
+    Key("greater_than_sign", ">", "one_step", "step", "one whole step, then wait", rank=13, steers=True),
+    Key("minus", "-", "pace(-1)", "slower", "pace: full, 100, 10, 1 step a second", rank=21, steers=True),
+    Key("equals_sign", "=", "pace(1)", "faster", "pace: 1, 10, 100 steps a second, full", rank=22, steers=True),
+    Key("X", "X", "stop", "stop", "stop the run: it finishes its step and saves first", rank=15, steers=True),
+    Key("U", "U", "rewind", "to checkpoint", "go back to the last checkpoint", rank=25, steers=True),
+    Key("R", "R", "resume", "resume", "go on with this run from its last checkpoint", rank=16, steers=True),
+    Key("a", "a", "apply", "apply", "apply the staged knobs", rank=2, steers=True),
+    Key("u", "u", "undo", "undo", "take the last edit back", rank=11, steers=True),
+    Key("ctrl+r", "^r", "redo", "redo", "make it again", rank=23, steers=True),
+    Key("asterisk", "*", "scale_lr(10)", "lr·10", "multiply lr by ten (staged)", rank=18, steers=True),
+    Key("slash", "/", "scale_lr(0.1)", "lr/10", "divide lr by ten (staged)", rank=19, steers=True),
+    Key("left_square_bracket", "[", "rows(-1)", "rows before", "the rows of the step before", rank=17),
+    Key("right_square_bracket", "]", "rows(1)", "rows after", "the rows of the step after", rank=17),
+    Key("g", "g", "goto", "go to", "the rows of any step, or rows at given starts", rank=20),
+    Key("t", "t", "corpus", "own text", "type or paste a sentence as the corpus", rank=12),
+    Key("ctrl+o", "^o", "presets", "presets", "open a preset", rank=24),
+    Key("ctrl+s", "^s", "save", "save preset", "save the preset under its name or another", rank=26),
+    Key("y", "y", "copy", "copy command", "copy and show the headless command of what is on the screen", rank=10),
+    Key("0", "0", "whole", "whole", "give the whole screen to this pane, and take it back", rank=9),
+    Key("tab", "tab", "cycle(1)", "next", "the next pane"),
+    Key("shift+tab", "⇧tab", "cycle(-1)", "previous", "the pane before"),
+    Key("escape", "esc", "leave", "leave", "leave what was entered; whole screen back"),
+    Key("ctrl+p", "^p", "command_palette", "palette", "every command, searched by name", rank=6),
+    Key("question_mark", "?", "help", "help", "this page; on a knob, what it means", rank=3),
+    Key("q", "q", "leave_screen", "quit", "leave: the run may go on", rank=4),
+    # ------------------------------------------------------------------------------------- in a pane
+    Key("enter", "enter", "edit", "edit", "type a value", (KNOBS,), 5, steers=True),
+    Key("left,h", "←→", "nudge(-1)", "less/more", "less", (KNOBS,), 7, steers=True),
+    Key("right,l", "→", "nudge(1)", "more", "more", (KNOBS,), steers=True),
+    Key("L", "L", "lock", "lock", "keep B·T·accum while one of them moves", (KNOBS,), 8, steers=True),
+    Key("d", "d", "discard", "discard", "forget what is staged", (KNOBS,), 8, steers=True),
+    Key("w", "w", "differs", "differs", "what differs from the loaded preset", (KNOBS,), 8),
+    Key("up,k", "↑↓", "move(-1)", "choose", "the line above", (DATA, KNOBS, RUNS), 6),
+    Key("down,j", "↓", "move(1)", "down", "the line below", (DATA, KNOBS, RUNS)),
+    Key("enter", "enter", "choose", "choose", "take this dataset; fetch it where it is not here", (DATA,), 5),
+    Key("o", "o", "open", "open file", "open any file or folder as the corpus", (DATA,), 7),
+    Key("e", "e", "edges", "edges", "show the tokens' edges, or the plain text", (DATA,), 8),
+    Key("x", "x", "cancel", "cancel", "cancel the download or the tokenising", (DATA,), 9),
+    Key("up,k", "↑↓←→", "cursor(0,-1)", "cursor", "one row up", _ROWS, 5),
+    Key("down,j", "↓", "cursor(0,1)", "down", "one row down", _ROWS),
+    Key("left,h", "←", "cursor(-1,0)", "left", "one token to the left", _ROWS),
+    Key("right,l", "→", "cursor(1,0)", "right", "one token to the right", _ROWS),
+    Key("pageup", "PgUp", "page(-1)", "page up", "a page of rows up", (BATCH,)),
+    Key("pagedown", "PgDn", "page(1)", "page down", "a page of rows down", (BATCH,)),
+    Key("i", "i", "ids", "ids", "token ids, or their text", (BATCH,), 7),
+    Key("c", "c", "shade", "losses", "ask the worker for this step's losses and guesses", (BATCH,), 8, steers=True),
+    Key("f", "f", "follow", "follow", "the rows of the step that trains now", (BATCH,), 9),
+    Key("z", "z", "zoom", "zoom", "zoom mode: ←→ pan, ↑↓ zoom, esc leaves", (CHARTS,), 5),
+    Key("v", "v", "inspect", "cursor", "a cursor with values: ←→ move it", (CHARTS,), 6),
+    Key("f", "f", "follow", "follow", "follow the run; again: the whole run", (CHARTS,), 7),
+    Key("m", "m", "smooth", "smooth", "smoothing: off, 0.9, 0.99, 0.999", (CHARTS,), 8),
+    Key("l", "l", "log", "log y", "logarithmic y", (CHARTS,), 8),
+    Key("x", "x", "axis", "x axis", "x by step, tokens or time", (CHARTS,), 8),
+    Key("o", "o", "overlay", "overlay", "other runs over this one", (CHARTS,), 8),
+    Key("p", "p", "predict", "predict", "predict first: loss at step 0 and at the end", (CHARTS,), 9),
+    Key("left", "←", "sideways(-1)", "left", "pan, or move the cursor", (CHARTS,)),
+    Key("right", "→", "sideways(1)", "right", "pan, or move the cursor", (CHARTS,)),
+    Key("up", "↑", "magnify(1)", "zoom in", "zoom in", (CHARTS,)),
+    Key("down", "↓", "magnify(-1)", "zoom out", "zoom out", (CHARTS,)),
+    Key("left,h", "←→", "scrub(-1)", "earlier/later", "the sample before", (SAMPLES,), 5),
+    Key("right,l", "→", "scrub(1)", "later", "the sample after", (SAMPLES,)),
+    Key("n", "n", "sample", "sample now", "write a sample now", (SAMPLES,), 6, steers=True),
+    Key("enter", "enter", "open", "open", "open this run", (RUNS,), 5),
+    Key("o", "o", "overlay", "overlay", "draw it over the run that is open", (RUNS,), 7),
+    Key("D", "D", "delete", "delete", "delete this run, after a question", (RUNS,), 8, steers=True),
+    Key("e", "e", "log", "events", "runs, events, or the worker's log", (RUNS,), 7),
+    Key("f", "f", "filter", "filter", "show only what holds a text", (RUNS,), 8),
+    Key("pageup", "PgUp", "page(-1)", "page up", "a page up", (RUNS,)),
+    Key("pagedown", "PgDn", "page(1)", "page down", "a page down", (RUNS,)),
+    Key("home", "home", "ends(-1)", "first", "the first line", (RUNS,)),
+    Key("end", "end", "ends(1)", "last", "the last line, and what comes after it", (RUNS,)),
+)  # fmt: skip
+
+
+def bindings(pane: int | None = None) -> list[BindingType]:
+    """Textual's bindings of the application (None) or of one pane."""
+    return [
+        Binding(key.keys, key.action, key.label, show=bool(key.rank), key_display=key.shown)
+        for key in KEYS
+        if (pane in key.panes if pane else not key.panes)
+    ]
+
+
+def footer(pane: int) -> list[Key]:
+    """What the footer shows while a pane has the focus: the general keys and the pane's, the likeliest first."""
+    return sorted((k for k in KEYS if k.rank and (not k.panes or pane in k.panes)), key=lambda k: k.rank)
+
+
+def help_of(pane: int) -> list[tuple[str, list[Key]]]:
+    """The help page: the pane's own keys, then the general ones, then the other panes'."""
+    own = [(TITLES[pane], [k for k in KEYS if pane in k.panes])]
+    general = [("Everywhere", [k for k in KEYS if not k.panes])]
+    others = [(title, [k for k in KEYS if n in k.panes]) for n, title in TITLES.items() if n != pane]
+    return [(title, keys) for title, keys in own + general + others if keys]

@@ -1,0 +1,137 @@
+"""What the loss chart shows: the curves of this run and of others, validation, predictions and floors. No Textual."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from workbench.screen.axes import Range
+from workbench.screen.bench import Bench
+from workbench.screen.curves import Columns, smoothed
+from workbench.screen.differences import labels
+from workbench.screen.follow import Followed
+from workbench.screen.glyphs import plain
+from workbench.screen.history import History
+from workbench.screen.moment import average_at
+from workbench.screen.plotting import Floor, Points, Series
+from workbench.screen.view import Extent, View
+
+INKS = 4
+"""Colours that other runs' curves go through."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    series: tuple[Series, ...]
+    points: tuple[Points, ...]
+
+    @property
+    def columns(self) -> list[Columns]:
+        return [s.columns for s in self.series]
+
+
+def others(bench: Bench) -> list[tuple[str, str, Followed]]:
+    """(letter, ink, run) of each run that is drawn over the open one."""
+    there = [run for run in bench.overlays if bench.run is None or run.path != bench.run.path]
+    return [(chr(ord("a") + i % 26), f"over-{i % INKS + 1}", run) for i, run in enumerate(there)]
+
+
+def ema(level: float) -> str:
+    """How a smoothing is called: ema .99"""
+    return f"ema {level:g}".replace("0.", ".")
+
+
+def parts(bench: Bench, view: View, history: History, e: Extent, n: int) -> Parts:
+    """The curves, the quiet ones first, and the points, in n columns."""
+    run, over = bench.run, others(bench)
+    base = run.preset if run else bench.draft
+    own, names = labels(base, bool(run and run.of("edit")), [it for _, _, it in over])
+    what = smoothed(view.level) if view.level else "loss"
+    series, points = [], []
+    if run is not None and len(run.curves):
+        raw = run.curves.columns("loss", e.axis, *e.shown, n)
+        if view.level:
+            series.append(Series("train", "train", raw, "raw"))
+        else:
+            series.append(Series(f"train {own}".strip(), "smooth", raw))
+    for (letter, ink, it), name in zip(over, names, strict=True):
+        columns = it.curves.columns(what, e.axis, *e.shown, n)
+        series.append(Series(plain(name), ink, columns, letter=letter))
+        x, y = history.evaluations(it, e.axis)
+        points.append(Points("", ink, x, y, "◇"))
+    if run is not None and len(run.curves):
+        if view.level:
+            average = run.curves.columns(what, e.axis, *e.shown, n)
+            series.append(Series(f"{ema(view.level)} {own}".strip(), "smooth", average))
+    if run is not None:
+        x, y = history.evaluations(run, e.axis)
+        if len(x):
+            points.append(Points("val", "val", x, y))
+    points += _predicted(bench, e)
+    return Parts(tuple(series), tuple(points))
+
+
+def _predicted(bench: Bench, e: Extent) -> list[Points]:
+    end = e.now + max(bench.now.schedule.steps - (len(bench.run.curves) if bench.run else 0), 0) * e.a_step
+    if bench.run is not None and bench.run.over:
+        end = e.now
+    made = [(x, guess) for x, guess in zip((0.0, end), bench.predicted, strict=True) if guess is not None]
+    if not made:
+        return []
+    x, y = (np.array(values, dtype=np.float64) for values in zip(*made, strict=True))
+    return [Points("predicted", "staged", x, y, "?")]
+
+
+def losses_at(bench: Bench, view: View, step: int) -> list[tuple[str, float]]:
+    """Letter and smoothed loss of each other run that has been there."""
+    found = [(letter, average_at(run.curves, step, view.level or 0.9)) for letter, _, run in others(bench)]
+    return [(letter, loss) for letter, loss in found if loss is not None]
+
+
+# ------------------------------------------------------------------------------------------ floors
+
+
+def floors(bench: Bench) -> tuple[Floor, ...]:
+    """What a model that only counts would score, the most telling first."""
+    text = bench.text
+    out = []
+    if text.exact is not None:
+        out.append(Floor(text.exact, "exact"))
+    if (V := log_vocabulary(bench)) is not None:
+        out.append(Floor(V, "ln V"))
+    if (known := text.floors) is not None and known.scored:
+        out += [Floor(known.trigram, "trigram"), Floor(known.bigram, "bigram"), Floor(known.unigram, "unigram")]
+    return tuple(out)
+
+
+def log_vocabulary(bench: Bench) -> float | None:
+    """ln V of the text on the screen, None while there is none."""
+    corpus = bench.text.corpus
+    return math.log(corpus.tokenizer.vocab_size) if corpus else None
+
+
+def apart(floors: Sequence[Floor], y: Range, rows: int) -> tuple[Floor, ...]:
+    """Those in sight, one a row at most."""
+    low, high = y
+    taken: dict[int, Floor] = {}
+    for floor in floors:
+        if low <= floor.value <= high:
+            taken.setdefault(int((high - floor.value) / (high - low) * rows), floor)
+    return tuple(taken.values())
+
+
+def notes(bench: Bench, width: int) -> tuple[str, ...]:
+    """What to do next, while there is no curve."""
+    run = bench.run
+    if (run is not None and len(run.curves)) or any(len(it.curves) for it in bench.overlays):
+        return ()
+    if run is not None and (run.alive or run.reading) or bench.starting:
+        doing = run.phase if run else bench.launch.phase if bench.launch else ""
+        return (f"starting: {plain(doing)}" if doing else "starting",)
+    if run is not None:
+        return (f"{run.state} before its first step",)
+    V = log_vocabulary(bench)
+    start = f"space starts; ln V = {V:.3f} is where an untrained model begins" if V is not None else "space starts"
+    lines = [start, "p predicts it first; dotted below: the planned learning rate"]
+    return tuple(line for line in lines if len(line) + 2 <= width) or ("space starts",)

@@ -1,0 +1,214 @@
+"""The one screen: panes, keys, and the clock that keeps them up to date. What keys do to the run is in `acts.py`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from textual import work
+from textual.app import ComposeResult
+from textual.message import Message
+from textual.screen import Screen
+
+from workbench.screen import keys
+from workbench.screen.acts import Acts
+from workbench.screen.bars import Footer, StatusLine
+from workbench.screen.bench import Bench
+from workbench.screen.follow import Changed, Followed, Follower
+from workbench.screen.house import House
+from workbench.screen.keys import Key
+from workbench.screen.panes.base import Pane
+from workbench.screen.panes.batch import Batch
+from workbench.screen.panes.charts import Charts
+from workbench.screen.panes.data import Data
+from workbench.screen.panes.knobs import Knobs
+from workbench.screen.panes.runs import Runs
+from workbench.screen.panes.samples import Samples
+from workbench.screen.panes.step import Step
+from workbench.screen.panes.system import System
+from workbench.screen.slots import BATCH, SAMPLES, STEP, TITLES
+
+TICK = 0.25
+"""Seconds between two looks at what moves by itself. A key's own effect is drawn at once."""
+SAID_FOR = 4.0
+"""Seconds for which the footer says something before it shows the keys again."""
+
+
+class Main(Acts, Screen[None]):
+    BINDINGS = [  # noqa: RUF012
+        *keys.bindings(),
+        *((str(n), f"pane({n})", title) for n, title in TITLES.items()),
+    ]
+
+    class Found(Message):
+        """The follower saw a change. Posted from its thread."""
+
+        def __init__(self, run: Followed, changed: Changed) -> None:
+            super().__init__()
+            self.run, self.changed = run, changed
+
+    def __init__(self, bench: Bench, *, big: bool = False) -> None:
+        super().__init__()
+        self.bench = bench
+        self._big = big
+        self._follower = Follower(self._found)
+        self._pending: set[str] = set()
+        self._ticks = 0
+        self._said_until = 0.0
+        self._looked_at = 0
+
+    def compose(self) -> ComposeResult:
+        self.status_line, self.footer = StatusLine(self.bench), Footer(self.bench)
+        panes = [pane(self.bench) for pane in (Data, Batch, Step, Knobs, Charts, Samples, System, Runs)]
+        self.house = House(panes, big=self._big, first=BATCH)
+        yield self.status_line
+        yield self.house
+        yield self.footer
+
+    def on_mount(self) -> None:
+        if self.bench.run is not None:
+            self._follower.add(self.bench.run)
+        self.house.show(BATCH)
+        self.footer.show(BATCH)
+        self.set_interval(TICK, self.tick)
+
+    def on_unmount(self) -> None:
+        self._follower.close()
+
+    # ------------------------------------------------------------------------------- what changes
+
+    def _found(self, run: Followed, changed: Changed) -> None:
+        self.post_message(self.Found(run, changed))
+
+    def tick(self) -> None:
+        """Four times a second: what moves by itself, then whatever has changed since, once."""
+        self._ticks += 1
+        self.bench.looking.wanted = any(pane.number in (BATCH, STEP) for pane in self.house.shown())
+        self._pending |= self.bench.tick()
+        if (launch := self.bench.launch) and launch.run and (not self.bench.run or self.bench.run.path != launch.run):
+            self.open_run(launch.run)
+        if self._ticks % 4 == 0:
+            self._pending.add("time")
+        self._tell_notices()
+        slow = {"records"} if self._ticks % 2 else set()
+        now, self._pending = self._pending - slow, self._pending & slow
+        self.heard(now)
+
+    def on_main_found(self, message: Found) -> None:
+        self.bench.changed(message.run, message.changed)
+        looked = id(self.bench.looking.latest)
+        if looked != self._looked_at:
+            self._looked_at = looked
+            self._pending.add("looked")
+        self._pending |= message.changed
+        if "status" in message.changed or (self.bench.run is not None and self.bench.run.state != "running"):
+            self._tell_notices()
+            now, self._pending = self._pending, set()
+            self.heard(now)
+
+    def heard(self, changed: set[str]) -> None:
+        """Tell every pane that is shown, and the two lines."""
+        if not changed:
+            return
+        with self.app.batch_update():
+            if changed & {"status", "records", "launch", "run", "knobs", "text"}:
+                self.status_line.redraw()
+            for pane in self.house.shown():
+                pane.heard(changed)
+
+    def refresh_now(self, *changed: str) -> None:
+        """After a key: draw what it changed, at once, and say what there is to say."""
+        self._tell_notices()
+        self.heard(set(changed) or {"knobs", "rows", "text", "status"})
+
+    def _tell_notices(self) -> None:
+        notices, self.bench.notices = self.bench.notices, []
+        for notice in notices:
+            if notice.level == "said" and len(notice.text) < self.size.width:
+                self.footer.say(notice.text)
+                self._said_until = self.bench.clock() + SAID_FOR
+            else:
+                severity = {"said": "information", "warning": "warning", "error": "error"}[notice.level]
+                self.notify(notice.text, severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
+        if self._said_until and self.bench.clock() > self._said_until:
+            self._said_until = 0.0
+            self.footer.say("")
+
+    def open_run(self, path: Path) -> None:
+        """Follow a run from now on; the one before goes on without being watched."""
+        run = Followed(path)
+        if self.bench.run is not None:
+            self._follower.remove(self.bench.run)
+        self.bench.open_run(run)
+        self._follower.add(run)
+        self.refresh_now("run", "status", "records", "events", "text", "knobs", "rows")
+
+    def close_run(self) -> None:
+        """No run is open; the one that was is followed no longer."""
+        if self.bench.run is not None:
+            self._follower.remove(self.bench.run)
+        self.bench.close_run()
+        self.refresh_now("run", "status", "records", "events", "text", "knobs", "rows")
+
+    def toggle_overlay(self, path: Path) -> None:
+        """Draw another run over the open one, or take it away again."""
+        overlays = self.bench.overlays
+        there = next((run for run in overlays if run.path == path), None)
+        if there is not None:
+            overlays.remove(there)
+            if there is not self.bench.run:
+                self._follower.remove(there)
+        elif self.bench.run is not None and self.bench.run.path == path:
+            self.bench.tell("this run is the one that is open")
+        else:
+            run = Followed(path)
+            overlays.append(run)
+            self._follower.add(run)
+        self.refresh_now("overlays", "records")
+
+    def cursor_moved(self, step: int) -> None:
+        """The charts' cursor stands on a step: the other panes that go through steps follow."""
+        self.house.pane(SAMPLES).show_step(step)
+
+    # ------------------------------------------------------------------------------- panes and keys
+
+    def pane_focused(self, number: int) -> None:
+        self.footer.show(number)
+
+    def action_pane(self, number: int) -> None:
+        self.house.show(number)
+
+    def action_cycle(self, by: int) -> None:
+        order = list(TITLES)
+        self.house.show(order[(order.index(self.house.focused) + by) % len(order)])
+
+    def action_whole(self) -> None:
+        self.house.make_whole(not self.house.whole)
+
+    def action_leave(self) -> None:
+        """Escape: out of a mode of the pane, else back from the whole screen."""
+        pane = self.house.pane(self.house.focused)
+        if not pane.leave() and self.house.whole:
+            self.house.make_whole(False)
+
+    def doing(self, key: Key) -> Callable[[], None]:
+        """What the palette runs for a key: its pane is brought to the front first."""
+
+        def do() -> None:
+            self._do(key)
+
+        return do
+
+    @work
+    async def _do(self, key: Key) -> None:
+        target: Pane | Main = self
+        if key.panes:
+            if self.house.focused not in key.panes:
+                self.house.show(key.panes[0])
+            target = self.house.pane(self.house.focused)
+        await self.app.run_action(key.action, default_namespace=target)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A read-only screen does nothing to the run."""
+        if self.bench.read_only and any(k.steers and k.action.partition("(")[0] == action for k in keys.KEYS):
+            self.bench.tell("read-only: this screen looks and does not steer", "warning")
+            return False
+        return True

@@ -1,0 +1,133 @@
+"""One step of a run in words: its exact values, and what happened there."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.runs.events import Event
+from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
+from workbench.screen.axes import number
+from workbench.screen.curves import Curves, smoothed
+from workbench.screen.follow import Followed
+from workbench.screen.telling import told
+
+_MARKS = {"edit": "▲", "eval": "◆", "checkpoint": "▪"}
+_FINE = 8_192
+"""Columns that an average is looked up in: every step of a short run, one in a hundred of a million."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What the cursor stands on. Made by a key, since it reads the run's file."""
+
+    step: int
+    values: dict[str, Any]
+    """The record's fields."""
+    average: float | None
+    evaluated: Event | None
+    """The last evaluation up to here."""
+    words: str
+    """What happened here, and within the cursor's cell; "" of nothing."""
+
+
+def moment(run: Followed, step: int, level: float, near: tuple[int, int]) -> Moment | None:
+    """The values of record `step`, and what the events say of the steps in [near); None where there is no record."""
+    values = run.curves.at(step)
+    if values is None:
+        return None
+    evals = [e for e in run.of("eval") if e["step"] <= step]
+    here = [e for e in run.of(*_MARKS) if near[0] <= e["step"] < near[1] or e["step"] == step]
+    return Moment(step, values, average_at(run.curves, step, level), evals[-1] if evals else None, _words(values, here))
+
+
+def average_at(curves: Curves, step: int, level: float) -> float | None:
+    """The smoothed loss there; None where it is off, or there is none."""
+    if not level or step >= len(curves):
+        return None
+    n = min(len(curves), _FINE)
+    value = float(curves.columns(smoothed(level), "step", 0, len(curves), n).mean[step * n // len(curves)])
+    return None if math.isnan(value) else value
+
+
+def _words(values: dict[str, Any], events: Sequence[Event]) -> str:
+    parts = []
+    flags = values["flags"]
+    if flags & NOT_FINITE:
+        parts.append("✗ not finite")
+    if flags & SPIKE:
+        parts.append("! spike")
+    for event in sorted(events, key=lambda e: list(_MARKS).index(e["type"])):
+        what = told([event])[0].what
+        where = "" if event["type"] == "edit" else f" {event['step']:,}"
+        parts.append(f"{_MARKS[event['type']]} {event['type'] if event['type'] != 'edit' else ''}{where} {what}".replace("  ", " "))
+    return "  ".join(parts)
+
+
+def figures(now: Moment, others: Sequence[tuple[str, float]] = ()) -> list[tuple[str, str, str]]:
+    """(name, value, ink) of each figure, the most important first. `others` are letters and losses of other runs."""
+    v = now.values
+    out = [("step", f"{now.step:,}", "value"), ("train", _loss(v["loss"]), "train")]
+    if now.average is not None:
+        out.append(("ema", _loss(now.average), "smooth"))
+    if now.evaluated and now.evaluated.get("val_loss") is not None:
+        out.append(("val", _loss(now.evaluated["val_loss"]), "val"))
+    out += [(letter, _loss(loss), f"over-{i % 4 + 1}") for i, (letter, loss) in enumerate(others)]
+    out.append(("ppl", perplexity(v["loss"]), ""))
+    out.append(("lr", number(v["lr"]), "lr"))
+    out.append(("‖g‖", number(v["grad_norm"]) + (" clipped" if v["flags"] & CLIPPED else ""), "grad"))
+    if v["tokens_per_s"]:
+        out.append(("", f"{number(v['tokens_per_s'])} tok/s", "speed"))
+    return out
+
+
+def perplexity(loss: float) -> str:
+    """e to the loss, in three digits."""
+    return number(math.exp(loss)) if loss < 700 else number(math.inf if loss == loss else math.nan)
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 100 else number(value, 4)
+
+
+# ------------------------------------------------------------------------------------------ predictions
+
+
+def predictions(
+    run: Followed | None, predicted: tuple[float | None, float | None], level: float
+) -> list[tuple[str, float, float | None]]:
+    """(where, predicted, what it was) of each prediction; None for what is not known yet.
+
+    The first is held against the loss of step 0; the last against the final validation, or the smoothed loss where
+    nothing is validated.
+    """
+    known = known_losses(run, level)
+    return [
+        (where, guess, is_)
+        for where, guess, is_ in zip(("step 0", "the end"), predicted, known, strict=True)
+        if guess is not None
+    ]
+
+
+def known_losses(run: Followed | None, level: float) -> tuple[float | None, float | None]:
+    """The loss of step 0 and of the end, as far as they are known."""
+    if run is None or not len(run.curves):
+        return None, None
+    first = float(run.curves.columns("loss", "step", 0, 1, 1).mean[0]) if len(run.curves) < _FINE else None
+    if first is None:
+        evaluated = next((e for e in run.of("eval") if e["step"] == 0), None)
+        first = evaluated["train_loss"] if evaluated else None
+    if run.state != "done":
+        return first, None
+    last = run.last("eval")
+    value = last.get("val_loss") if last else None
+    return first, value if value is not None else average_at(run.curves, len(run.curves) - 1, level or 0.9)
+
+
+def verdict(found: Sequence[tuple[str, float, float | None]]) -> str:
+    """How far off they were, or what was predicted."""
+    parts = [
+        f"{where} predicted {guess:g}" if is_ is None else f"{where} {is_:.3f}, predicted {guess:g}: off by {abs(is_ - guess):.3f}"
+        for where, guess, is_ in found
+    ]
+    return " · ".join(parts)
