@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from rich.cells import cell_len
+from textual import events
 from textual.widgets import DirectoryTree, Input, Static
 
 from workbench.data import catalog
@@ -84,8 +85,23 @@ async def test_enter_chooses_and_what_follows_follows(app):
         assert "● markov" in text
         assert "exact" in text
         assert bench.rows(bench.held(0)) is not None
-        await pilot.press("u")
+        await pilot.press("u", "u")  # the prompt, which markov could not begin with, and the text
         assert bench.draft.data.text.startswith("To be")
+
+
+async def test_a_prompt_that_the_chosen_text_lacks_becomes_a_newline(app):
+    async with app("to-be") as pilot:
+        bench = pilot.app.bench
+        assert bench.draft.sample.prompt == "To be"
+        pane = pane_of(pilot)
+        await pilot.press("1")
+        pane.choose(Item("named", "markov"))
+        await until(pilot, lambda: bench.text.corpus is not None and bench.draft.sample.prompt == "\n")
+        await pilot.press("u")
+        assert bench.draft.sample.prompt == "To be"
+        await pilot.press("0")
+        await pilot.pause()
+        assert any("'T'" in line for line in drawn(pane))  # told, since a run would fail of it
 
 
 async def test_running_text_after_a_list_tells_what_it_changed(app):
@@ -259,7 +275,8 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "binary.dat").write_bytes(bytes(range(256)) * 40)
     (tmp_path / "wide.txt").write_text("text\n" * 40, encoding="utf-16")
     (tmp_path / "empty.txt").write_text("")
-    (tmp_path / "\x1b[31mred[b].txt").write_text("x\n")
+    (tmp_path / "\x1b[31mred.txt").write_text("x\n")
+    (tmp_path / "[b]bold.txt").write_text("x\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -324,7 +341,7 @@ async def test_the_tree_offers_files_and_enter_takes_one(app, folder):
         await until(pilot, lambda: len(tree.root.children) == 7)  # and the runs
         labels = [str(node.label) for node in tree.root.children]
         assert all(character.isprintable() for label in labels for character in label)
-        assert "␛[31mred[b].txt" in labels
+        assert "[b]bold.txt" in labels
         await pilot.press("down", *["down"] * (1 + labels.index("novel.txt")))
         assert pilot.app.screen.query_one(Input).value == "novel.txt"
         await pilot.press("tab")
@@ -345,3 +362,25 @@ async def test_a_text_that_is_still_read_can_be_given_up(app, folder):
         await pilot.press("escape")
         await asyncio.sleep(0.2)
         assert pilot.app.bench.draft is before
+
+
+async def test_a_pasted_escape_sequence_does_not_get_into_the_line(app, folder):
+    async with app("to-be") as pilot:
+        await pilot.press("1", "o")
+        await until(pilot, lambda: isinstance(pilot.app.screen, OpenPath))
+        pilot.app.post_message(events.Paste("\x1b]52;c;aGk=\x07novel.txt"))
+        await pilot.pause(0.1)
+        assert pilot.app.screen.query_one(Input).value.isprintable()
+
+
+async def test_a_click_moves_the_cursor_and_a_second_one_chooses(app):
+    async with app("to-be", size=(120, 35)) as pilot:
+        await pilot.press("1")
+        await pilot.pause()
+        pane = pane_of(pilot)
+        top = pane._list_at[0]
+        await pilot.click(pane, offset=(6, 1))
+        assert pane.shelf.cursor == top
+        assert pilot.app.bench.draft.data.text
+        await pilot.click(pane, offset=(6, 1), times=2)
+        assert pilot.app.bench.draft.data.dataset == pane.shelf.items[top].value

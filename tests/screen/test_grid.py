@@ -35,12 +35,13 @@ def test_hidden_columns_are_marked() -> None:
 
 
 def test_cells_are_as_wide_as_the_widest_token_and_no_wider_than_twelve() -> None:
-    assert Cells.of({0: "a", 1: "\n"}, ids=False, plain=False).width == 1
-    assert Cells.of({0: "a", 1: " the"}, ids=False, plain=False).width == 4
-    long = Cells.of({0: "a" * 40}, ids=False, plain=False)
+    assert Cells.of({0: "a", 1: "\n"}, 64, ids=False, plain=False).width == 1
+    assert Cells.of({0: "a", 1: " the"}, 64, ids=False, plain=False).width == 4
+    long = Cells.of({0: "a" * 40}, 120, ids=False, plain=False)
     assert (long.width, long.text(0)) == (12, "a" * 11 + "…")
-    assert Cells.of({0: "a", 1: "bc"}, ids=False, plain=True).text(1) == "bc "
-    assert Cells.of({7: "a", 104: "b"}, ids=True, plain=False).text(7) == "  7 "
+    assert Cells.of({0: "a" * 40}, 64, ids=False, plain=False).width == 8, "eight tokens fit beside each other"
+    assert Cells.of({0: "a", 1: "bc"}, 64, ids=False, plain=True).text(1) == "bc "
+    assert Cells.of({7: "a", 104: "b"}, 64, ids=True, plain=False).text(7) == "  7 "
 
 
 def test_the_causal_mask() -> None:

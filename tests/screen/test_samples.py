@@ -1,11 +1,11 @@
 """The Samples pane: what it shows of a run, how it is scrubbed, and how a run ends."""
 
+import json
 import time
 
 import pytest
 from rich.cells import cell_len
 
-from workbench.runs import commands
 from workbench.screen.samples import duration, last_at, samples_of
 from workbench.screen.slots import SAMPLES
 
@@ -103,8 +103,8 @@ async def test_a_sample_is_asked_for(app, made_run):
     async with app(run=run) as pilot:
         await until(pilot, lambda: pilot.app.bench.alive)
         await pilot.press("6", "n")
-        (asked,) = commands.pending(run) if hasattr(commands, "pending") else list((run / "commands").glob("*.json"))
-        assert '"sample"' in asked.read_text()
+        asked = [json.loads(path.read_text())["command"] for path in (run / "commands").glob("*.json")]
+        assert asked.count("sample") == 1
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -120,7 +120,7 @@ async def test_the_end_card_says_how_it_went_and_how_to_do_it_again(app, made_ru
         assert "val loss 1.2" in text
         assert "perplexity 3.6" in text
         assert "time 5.0 s" in text
-        assert "workbench --headless" in text
+        assert "workbench --headless" in text or (size[0] < 80 and "y copies" in text)
         assert "500 times 2 is 1000." in text
 
 
@@ -153,4 +153,4 @@ async def test_a_long_sample_is_cut_with_a_mark_and_the_caption_says_so(app, mad
         await pilot.pause()
         lines = drawn(pane_of(pilot))
         assert lines[-1].endswith("…")
-        assert "lines more" in pane_of(pilot).caption()
+        assert "more lines" in pane_of(pilot).caption()

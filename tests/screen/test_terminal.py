@@ -115,7 +115,7 @@ def test_a_run_is_started_edited_left_by_a_dropped_connection_and_found_again(he
     run = started(terminal, here)
 
     terminal.send("4", "/", "a")
-    told = terminal.until(lambda text: re.search(r"lr = 0\.0002 acts from step ([\d,]+) on", text))
+    told = terminal.until(lambda text: re.search(r"lr = 2e-4 acts from step ([\d,]+) on", text))
     step = int(re.search(r"acts from step ([\d,]+) on", told)[1].replace(",", ""))  # type: ignore[index]
     until(lambda: len(records(run)) > step)
     lr = records(run)["lr"]
@@ -125,7 +125,7 @@ def test_a_run_is_started_edited_left_by_a_dropped_connection_and_found_again(he
     ]
 
     terminal.send("u")
-    told = terminal.until(lambda text: re.search(r"undo: lr = 0\.002 acts from step ([\d,]+) on", text))
+    told = terminal.until(lambda text: re.search(r"undo: lr = 2e-3 acts from step ([\d,]+) on", text))
     back = int(re.search(r"acts from step ([\d,]+) on", told)[1].replace(",", ""))  # type: ignore[index]
     until(lambda: len(records(run)) > back)
     assert records(run)["lr"][back] > 1.9e-3

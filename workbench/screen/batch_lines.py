@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from workbench.runs.inspections import Inspected
-from workbench.screen.cuts import ONE, SHARED, Cuts, Marks, cells_of, cuts, spread, strip
+from workbench.screen.cuts import NOTHING, ONE, SHARED, Cuts, Marks, cells_of, cuts, spread, strip
 from workbench.screen.glyphs import cell, width_of
 from workbench.screen.grid import BARS, SHADES, merged
 from workbench.screen.lined import Run
@@ -13,7 +13,7 @@ from workbench.screen.sheet import Sheet
 
 CLOSE = 1e-5
 """How far, relatively, the mean of the cells may be from the logged loss: both are sums of fp32."""
-_STRIP = {0: ("·", "dim"), ONE: ("▄", "smooth"), SHARED: ("█", "warn")}
+_STRIP = {NOTHING: ("·", "train"), ONE: ("▄", "train"), SHARED: ("█", "warn")}  # few inks: few bytes
 
 
 def header(sheet: Sheet, width: int) -> list[Run]:
@@ -125,7 +125,8 @@ def caption(sheet: Sheet, told: Inspected | None, shown: tuple[int, int], *, cho
         parts.append(f"rows {sheet.first:,}–{sheet.first + sheet.rows - 1:,}")
     digest = sheet.hash or (told.hash if told else "")
     if digest:
-        checked = "" if told is None else " ✓ worker" if sheet.agrees(told) else " ✗ not the worker's"
+        same = " ✓ worker" if sheet.hash else " ✓ first rows"
+        checked = "" if told is None else same if sheet.agrees(told) else " ✗ not the worker's"
         parts.append(f"hash {digest[:8]}{checked}")
     if shown[1] - shown[0] < sheet.rows:
         parts.append(f"{shown[0] + 1}–{shown[1]} of {sheet.rows:,}")

@@ -98,6 +98,14 @@ class Canvas:
         glyphs = self._glyphs[cells]
         return not (self._bits[cells].any() or ((glyphs != ord(" ")) & (glyphs != ord("╌"))).any())
 
+    def emptiest(self, y: int, width: int) -> int:
+        """Where in a row of cells so many hide the least of what is drawn; of equals the rightmost."""
+        glyphs = self._glyphs[y]
+        words = (glyphs != ord(" ")) & (glyphs != ord("╌")) & (self._bits[y] == 0)
+        weight = np.unpackbits(self._bits[y][:, None], axis=1).sum(axis=1) + 8 * words
+        hidden = np.convolve(weight[::-1], np.ones(min(width, self.width)), "valid")
+        return int(len(hidden) - 1 - hidden.argmin())
+
     def rows(self) -> list[list[Run]]:
         """Each row as runs of one style, `width` characters together."""
         codes = np.where(self._bits > 0, _BRAILLE + self._bits.astype(np.uint32), self._glyphs)

@@ -43,8 +43,8 @@ def _differing(every: Sequence[Preset]) -> list[str]:
     """The keys that not all of them share, the most telling ones first."""
     found = {key: None for a in every for b in every for key in presets.changes(a, b) if key != "name"}
     loud = [key for key in found if not key.startswith(_QUIET)]
-    order = list(presets.KEYS)
-    return sorted(loud or found, key=lambda key: (_FIRST.index(key) if key in _FIRST else len(_FIRST), order.index(key)))
+    order = [*_FIRST, *(key for key in presets.KEYS if key not in _FIRST)]
+    return sorted(loud or found, key=order.index)
 
 
 def _told(preset: Preset, keys: Sequence[str]) -> str:

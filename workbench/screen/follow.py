@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from workbench import preset as presets
@@ -131,17 +131,18 @@ class Follower:
         self._closed = False
         self._thread: threading.Thread | None = None
 
-    def add(self, run: Followed) -> None:
+    def keep(self, runs: Iterable[Followed]) -> None:
+        """Follow these, and no others: a run that is new is looked at at once."""
         with self._changed:
-            self._runs[run.path] = (run, 0.0)
+            wanted = {run.path: run for run in runs}
+            same = {path: (run, at) for path, (run, at) in self._runs.items() if wanted.get(path) is run}
+            if len(same) == len(wanted) == len(self._runs):
+                return
+            self._runs = {path: same.get(path, (run, 0.0)) for path, run in wanted.items()}
             self._changed.notify()
-            if self._thread is None:
+            if self._thread is None and self._runs:
                 self._thread = threading.Thread(target=self._go, name="follower", daemon=True)
                 self._thread.start()
-
-    def remove(self, run: Followed) -> None:
-        with self._changed:
-            self._runs.pop(run.path, None)
 
     def close(self) -> None:
         with self._changed:
@@ -162,7 +163,7 @@ class Follower:
             for run in due:
                 changed = run.look()
                 with self._changed:
-                    if run.path in self._runs:
+                    if self._runs.get(run.path, (None,))[0] is run:
                         every = LIVELY if run.alive else QUIET
                         self._runs[run.path] = (run, time.monotonic() + every)
                 if changed:

@@ -16,7 +16,7 @@ from workbench.screen.axes import Range, number, y_range
 from workbench.screen.bench import Bench
 from workbench.screen.canvas import Run
 from workbench.screen.curves import Columns
-from workbench.screen.history import History
+from workbench.screen.marks import Marks
 from workbench.screen.moment import Moment
 from workbench.screen.plotting import GUTTER, Cursor, Floor, Plot, Series, columns_of, draw
 from workbench.screen.view import Extent, View, extent, tokens_a_step
@@ -25,6 +25,9 @@ Name = Literal["loss", "lr", "grad", "speed"]
 
 RECENT = 100
 """Steps of which the share that was clipped is told."""
+_LOW = 8
+"""Rows of curves of a chart in which a title takes much of the room."""
+_ZERO = Columns.of(0, 1, [0.0])
 _NEAR = 0.5
 """Heights of a chart: a line no further away than this is brought into it."""
 
@@ -44,7 +47,13 @@ def boxes(width: int, height: int, *, big: bool = False) -> dict[Name, Box]:
         return {"loss": Box(0, 0, width, height)}
     if height < 17:
         below = 4 if height < 14 else 5
-        return {"loss": Box(0, 0, width, height - below), "lr": Box(0, height - below, width, below)}
+        top, y, third = Box(0, 0, width, height - below), height - below, width // 3
+        if width < 120:
+            return {"loss": top, "lr": Box(0, y, width, below)}
+        return {
+            "loss": top, "lr": Box(0, y, third, below), "grad": Box(third, y, third, below),
+            "speed": Box(2 * third, y, width - 2 * third, below),
+        }  # fmt: skip
     loss = (height + 1) // 2
     lr = (height - loss) // 2
     rest = height - loss - lr
@@ -66,7 +75,7 @@ class Gallery:
         self._big, self._braille = big, braille
         self._kept: dict[str, Range] = {}
         self._kept_for: tuple[object, ...] = ()
-        self._history = History()
+        self._marks = Marks()
         self.boxes: dict[Name, Box] = {}
         """Where the last drawing put each chart."""
 
@@ -89,7 +98,7 @@ class Gallery:
         run = self._bench.run
         if now is not None and run is not None:
             cursor = Cursor(run.curves.x_of(now.step, e.axis), (_value(name, now),))
-        marks = self._history.marks(run, e, width - GUTTER, all=name == "loss") if run else ()
+        marks = self._marks.on(run, e, width - GUTTER, all=name == "loss") if run else ()
         return replace(made, marks=marks, cursor=cursor, x=e.axis, braille=self._braille, thick=self._big)
 
     def _forget(self, e: Extent) -> None:
@@ -103,21 +112,22 @@ class Gallery:
 
     def y(self, name: str, columns: Sequence[Columns], near: Sequence[float] = (), *, log: bool = False) -> Range:
         """The range of these columns, and of the values near to it; the one before while it fits."""
-        low, high = y_range(columns, log=log)
-        if near and not any(c.present.any() for c in columns):
-            low = high = near[0]
-        reach = _NEAR * (high - low) if high > low else float("inf")
-        extra = [v for v in near if low - reach <= v <= high + reach and (v > 0 or not log)]
-        found = y_range([*columns, Columns.of(0, 1, extra)], log=log, previous=self._kept.get(name))
+        seen = [*columns]
+        if near:
+            low, high = y_range(columns, log=log)
+            there = any(c.present.any() for c in columns)
+            reach = _NEAR * (high - low) if there else float("inf")
+            seen.append(Columns.of(0, 1, [v for v in near if low - reach <= v <= high + reach]))
+        found = y_range(seen, log=log, previous=self._kept.get(name))
         self._kept[name] = found
         return found
 
     # ------------------------------------------------------------------------------- the charts
 
     def _loss(self, e: Extent, width: int, height: int) -> Plot:
-        parts = loss_chart.parts(self._bench, self._view, self._history, e, columns_of(width))
+        parts = loss_chart.parts(self._bench, self._view, self._marks, e, columns_of(width))
         floors = loss_chart.floors(self._bench)
-        seen = [*parts.columns, *(Columns.of(*e.shown, p.y[(p.x >= e.shown[0]) & (p.x <= e.shown[1])]) for p in parts.points)]
+        seen = parts.seen(e)
         guesses = [v for v in self._bench.predicted if v is not None]
         y = self.y("loss", seen, [*guesses, *(f.value for f in floors)], log=self._view.log)
         return Plot(
@@ -137,8 +147,9 @@ class Gallery:
         if proposed is not None and not (plan and np.array_equal(plan.mean, proposed.mean, equal_nan=True)):
             series.append(Series("staged" if bench.staged else "next run", "staged", proposed, "plan"))
         if run is not None and len(run.curves):
-            series.append(Series("lr", "lr", run.curves.columns("lr", e.axis, *e.shown, n)))
-        return Plot("learning rate", *e.shown, tuple(series), y=self.y("lr", [s.columns for s in series], [0.0]))
+            series.append(Series("actual", "lr", run.curves.columns("lr", e.axis, *e.shown, n)))
+        y = self.y("lr", [_ZERO, *(s.columns for s in series)])
+        return Plot("learning rate", *e.shown, tuple(series), y=_below_title(y, height))
 
     def _grad(self, e: Extent, width: int, height: int) -> Plot:
         run = self._bench.run
@@ -149,15 +160,16 @@ class Gallery:
             end = len(run.curves)
             share = run.curves.clipped_share(end - RECENT, end)
             told = f" · clipped {share:.0%} of the last {min(RECENT, end)} steps"
-            title += next((t for t in (told, f" · {share:.0%} clipped", "") if len(title + t) + 2 <= width - GUTTER), "")
+            room = width - GUTTER - len(title) - 2
+            title += next((t for t in (told, f" · {share:.0%} clipped") if len(t) <= room), "")
         log = self._view.log
         floors = (Floor(clip, "clip"),) if clip else ()
         y = self.y("grad", columns, [clip] if clip else [], log=log)
-        return Plot(title, *e.shown, series, (), floors, y=y, log=log)
+        return Plot(title, *e.shown, series, (), floors, y=y if log else _below_title(y, height), log=log)
 
     def _speed(self, e: Extent, width: int, height: int) -> Plot:
         series, columns = self._body("tokens_per_s", "speed", e, width)
-        return Plot("tokens/s", *e.shown, series, y=self.y("speed", columns))
+        return Plot("tokens/s", *e.shown, series, y=_below_title(self.y("speed", columns), height))
 
     def _body(self, name: str, style: str, e: Extent, width: int) -> tuple[tuple[Series, ...], list[Columns]]:
         """A noisy series: from least to most behind, its mean in front."""
@@ -168,6 +180,12 @@ class Gallery:
         mean = replace(found, low=found.mean, high=found.mean)
         spread = replace(found, spikes=np.zeros_like(found.spikes))
         return (Series("", "dim", spread, "raw"), Series("", style, mean)), [found]
+
+
+def _below_title(y: Range, height: int) -> Range:
+    """On a low chart the range with a row left for the title, which would hide a good part of the curve."""
+    rows = height - (2 if height >= 5 else 1)
+    return (y[0], y[1] + (y[1] - y[0]) / (rows - 1)) if 2 <= rows <= _LOW else y
 
 
 def planned(preset: Preset, e: Extent, n: int, bench: Bench) -> Columns | None:

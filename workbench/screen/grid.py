@@ -16,8 +16,10 @@ from workbench.screen.lined import Run
 SHADES = 8
 BARS = "▁▂▃▄▅▆▇█"
 """A loss's shade where colours cannot be told apart."""
-WIDEST = 12
-"""Columns of a token's cell, at most; a longer one is cut."""
+NARROWEST, WIDEST = 4, 12
+"""Columns of a cell for tokens of many characters: a longer one is cut, and cut sooner where few would fit."""
+AT_LEAST = 8
+"""Tokens that should stand beside each other before cells become wider than NARROWEST."""
 
 
 def shades(losses: npt.NDArray[np.floating], vocab: int) -> npt.NDArray[np.int64]:
@@ -80,11 +82,12 @@ class Cells:
     """Backgrounds do not show: a gap tells neighbours apart instead."""
 
     @classmethod
-    def of(cls, pieces: dict[int, str], *, ids: bool, plain: bool) -> "Cells":
-        """As wide as the widest of them, WIDEST at most."""
+    def of(cls, pieces: dict[int, str], room: int, *, ids: bool, plain: bool) -> "Cells":
+        """As wide as the widest of them, within the limits above, for a row of `room` columns."""
         if ids:
             return cls(pieces, max((len(str(id)) for id in pieces), default=1) + 1, True, plain)
-        widest = min(max((width_of(piece) for piece in pieces.values()), default=1), WIDEST)
+        most = min(max(room // AT_LEAST, NARROWEST), WIDEST)
+        widest = min(max((width_of(piece) for piece in pieces.values()), default=1), most)
         return cls(pieces, max(widest, 1) + (1 if plain and widest > 1 else 0), False, plain)
 
     @property

@@ -89,7 +89,8 @@ class House(Widget):
             if slot is not None:
                 pane.tabs = slot.panes
             pane.display = slot is not None
-        self.refresh(layout=True)
+        # A child's, since a widget's own request leaves its kept arrangement: the same panes in other sizes.
+        self.query_children(Pane).first().refresh(layout=True)
 
     def on_resize(self) -> None:
         self.arrange_panes()

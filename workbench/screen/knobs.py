@@ -44,6 +44,8 @@ def nudged(preset: Preset, name: str, by: int) -> dict[str, Any]:
     lr takes min_lr down with it, where the schedule could not end above its peak.
     """
     key, value = presets.KEYS[name], presets.get(preset, name)
+    if not can_nudge(name):
+        return {}
     if key.choices or name in _CYCLES:
         return _next_that_fits(preset, name, value, key.choices or _CYCLES[name], by)
     if isinstance(value, bool):

@@ -33,6 +33,7 @@ class Looking:
         self._answers: dict[int, Inspected] = {}
         self._asked: dict[str, float] = {}
         self._next = 0.0
+        self._attempt = 0
 
     def of(self, step: int) -> Inspected | None:
         """The answer for a record, if it was looked at."""
@@ -64,7 +65,11 @@ class Looking:
         return tokens_per_step(B=b.B, T=b.T, accum=b.accum, layout=bench.now.data.layout) * vocab <= LARGEST
 
     def hear(self, run: Followed) -> None:
-        """Read the answers that have come."""
+        """Read the answers that have come. What a resume took back was told of steps that are made again."""
+        attempt = run.status.attempt if run.status else 0
+        if attempt != self._attempt:
+            self._attempt, self.latest = attempt, None
+            self._answers.clear()
         for id in list(self._asked):
             answer = run.answer(id)
             if answer is None or answer["state"] == "accepted":

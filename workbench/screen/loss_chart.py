@@ -12,11 +12,12 @@ from workbench.screen.curves import Columns, smoothed
 from workbench.screen.differences import labels
 from workbench.screen.follow import Followed
 from workbench.screen.glyphs import plain
-from workbench.screen.history import History
+from workbench.screen.marks import Marks
 from workbench.screen.moment import average_at
 from workbench.screen.plotting import Floor, Points, Series
 from workbench.screen.view import Extent, View
 
+GUESS = "predicted"
 INKS = 4
 """Colours that other runs' curves go through."""
 
@@ -26,9 +27,11 @@ class Parts:
     series: tuple[Series, ...]
     points: tuple[Points, ...]
 
-    @property
-    def columns(self) -> list[Columns]:
-        return [s.columns for s in self.series]
+    def seen(self, e: Extent) -> list[Columns]:
+        """All of it that lies in sight: what a y-range is made from."""
+        begin, end = e.shown
+        points = [Columns.of(begin, end, p.y[(p.x >= begin) & (p.x <= end)]) for p in self.points if p.label != GUESS]
+        return [*(s.columns for s in self.series), *points]
 
 
 def others(bench: Bench) -> list[tuple[str, str, Followed]]:
@@ -42,7 +45,7 @@ def ema(level: float) -> str:
     return f"ema {level:g}".replace("0.", ".")
 
 
-def parts(bench: Bench, view: View, history: History, e: Extent, n: int) -> Parts:
+def parts(bench: Bench, view: View, marks: Marks, e: Extent, n: int) -> Parts:
     """The curves, the quiet ones first, and the points, in n columns."""
     run, over = bench.run, others(bench)
     base = run.preset if run else bench.draft
@@ -58,14 +61,13 @@ def parts(bench: Bench, view: View, history: History, e: Extent, n: int) -> Part
     for (letter, ink, it), name in zip(over, names, strict=True):
         columns = it.curves.columns(what, e.axis, *e.shown, n)
         series.append(Series(plain(name), ink, columns, letter=letter))
-        x, y = history.evaluations(it, e.axis)
+        x, y = marks.evaluations(it, e.axis)
         points.append(Points("", ink, x, y, "◇"))
-    if run is not None and len(run.curves):
-        if view.level:
-            average = run.curves.columns(what, e.axis, *e.shown, n)
-            series.append(Series(f"{ema(view.level)} {own}".strip(), "smooth", average))
+    if run is not None and len(run.curves) and view.level:
+        average = run.curves.columns(what, e.axis, *e.shown, n)
+        series.append(Series(f"{ema(view.level)} {own}".strip(), "smooth", average))
     if run is not None:
-        x, y = history.evaluations(run, e.axis)
+        x, y = marks.evaluations(run, e.axis)
         if len(x):
             points.append(Points("val", "val", x, y))
     points += _predicted(bench, e)
@@ -80,7 +82,7 @@ def _predicted(bench: Bench, e: Extent) -> list[Points]:
     if not made:
         return []
     x, y = (np.array(values, dtype=np.float64) for values in zip(*made, strict=True))
-    return [Points("predicted", "staged", x, y, "?")]
+    return [Points(GUESS, "staged", x, y, "?")]
 
 
 def losses_at(bench: Bench, view: View, step: int) -> list[tuple[str, float]]:
@@ -112,12 +114,15 @@ def log_vocabulary(bench: Bench) -> float | None:
 
 
 def apart(floors: Sequence[Floor], y: Range, rows: int) -> tuple[Floor, ...]:
-    """Those in sight, one a row at most."""
+    """Those in sight, one a row at most; on a low chart with a row between them."""
     low, high = y
+    gap = 1 if rows >= 8 else 2
     taken: dict[int, Floor] = {}
     for floor in floors:
         if low <= floor.value <= high:
-            taken.setdefault(int((high - floor.value) / (high - low) * rows), floor)
+            row = int((high - floor.value) / (high - low) * rows)
+            if not any(abs(row - other) < gap for other in taken):
+                taken[row] = floor
     return tuple(taken.values())
 
 
@@ -126,12 +131,12 @@ def notes(bench: Bench, width: int) -> tuple[str, ...]:
     run = bench.run
     if (run is not None and len(run.curves)) or any(len(it.curves) for it in bench.overlays):
         return ()
-    if run is not None and (run.alive or run.reading) or bench.starting:
+    if bench.starting or (run is not None and (run.alive or run.reading)):
         doing = run.phase if run else bench.launch.phase if bench.launch else ""
         return (f"starting: {plain(doing)}" if doing else "starting",)
     if run is not None:
         return (f"{run.state} before its first step",)
     V = log_vocabulary(bench)
     start = f"space starts; ln V = {V:.3f} is where an untrained model begins" if V is not None else "space starts"
-    lines = [start, "p predicts it first; dotted below: the planned learning rate"]
+    lines = [start, "p: predict the loss first"]
     return tuple(line for line in lines if len(line) + 2 <= width) or ("space starts",)

@@ -8,11 +8,13 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.screen import Screen
 
+from workbench.runs.launch import Launch
 from workbench.screen import keys
 from workbench.screen.acts import Acts
 from workbench.screen.bars import Footer, StatusLine
 from workbench.screen.bench import Bench
 from workbench.screen.follow import Changed, Followed, Follower
+from workbench.screen.glyphs import plain
 from workbench.screen.house import House
 from workbench.screen.keys import Key
 from workbench.screen.panes.base import Pane
@@ -54,6 +56,8 @@ class Main(Acts, Screen[None]):
         self._ticks = 0
         self._said_until = 0.0
         self._looked_at = 0
+        self._opened: Launch | None = None
+        """The start whose run has been opened: the user may since have opened another."""
 
     def compose(self) -> ComposeResult:
         self.status_line, self.footer = StatusLine(self.bench), Footer(self.bench)
@@ -64,8 +68,7 @@ class Main(Acts, Screen[None]):
         yield self.footer
 
     def on_mount(self) -> None:
-        if self.bench.run is not None:
-            self._follower.add(self.bench.run)
+        self._follow()
         self.house.show(BATCH)
         self.footer.show(BATCH)
         self.set_interval(TICK, self.tick)
@@ -78,13 +81,20 @@ class Main(Acts, Screen[None]):
     def _found(self, run: Followed, changed: Changed) -> None:
         self.post_message(self.Found(run, changed))
 
+    def _follow(self) -> None:
+        """Whatever the bench shows is followed, and nothing else."""
+        self._follower.keep([run for run in (self.bench.run, *self.bench.overlays) if run is not None])
+
     def tick(self) -> None:
         """Four times a second: what moves by itself, then whatever has changed since, once."""
         self._ticks += 1
         self.bench.looking.wanted = any(pane.number in (BATCH, STEP) for pane in self.house.shown())
         self._pending |= self.bench.tick()
-        if (launch := self.bench.launch) and launch.run and (not self.bench.run or self.bench.run.path != launch.run):
-            self.open_run(launch.run)
+        if (launch := self.bench.launch) and launch.run and launch is not self._opened:
+            self._opened = launch
+            if not self.bench.run or self.bench.run.path != launch.run:
+                self.open_run(launch.run)
+        self._follow()
         if self._ticks % 4 == 0:
             self._pending.add("time")
         self._tell_notices()
@@ -127,25 +137,21 @@ class Main(Acts, Screen[None]):
                 self._said_until = self.bench.clock() + SAID_FOR
             else:
                 severity = {"said": "information", "warning": "warning", "error": "error"}[notice.level]
-                self.notify(notice.text, severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
+                self.notify(plain(notice.text, newlines=True), severity=severity, timeout=8, markup=False)  # type: ignore[arg-type]
         if self._said_until and self.bench.clock() > self._said_until:
             self._said_until = 0.0
             self.footer.say("")
 
     def open_run(self, path: Path) -> None:
         """Follow a run from now on; the one before goes on without being watched."""
-        run = Followed(path)
-        if self.bench.run is not None:
-            self._follower.remove(self.bench.run)
-        self.bench.open_run(run)
-        self._follower.add(run)
+        self.bench.open_run(Followed(path))
+        self._follow()
         self.refresh_now("run", "status", "records", "events", "text", "knobs", "rows")
 
     def close_run(self) -> None:
         """No run is open; the one that was is followed no longer."""
-        if self.bench.run is not None:
-            self._follower.remove(self.bench.run)
         self.bench.close_run()
+        self._follow()
         self.refresh_now("run", "status", "records", "events", "text", "knobs", "rows")
 
     def toggle_overlay(self, path: Path) -> None:
@@ -154,14 +160,11 @@ class Main(Acts, Screen[None]):
         there = next((run for run in overlays if run.path == path), None)
         if there is not None:
             overlays.remove(there)
-            if there is not self.bench.run:
-                self._follower.remove(there)
         elif self.bench.run is not None and self.bench.run.path == path:
             self.bench.tell("this run is the one that is open")
         else:
-            run = Followed(path)
-            overlays.append(run)
-            self._follower.add(run)
+            overlays.append(Followed(path))
+        self._follow()
         self.refresh_now("overlays", "records")
 
     def cursor_moved(self, step: int) -> None:

@@ -57,10 +57,13 @@ def _words(values: dict[str, Any], events: Sequence[Event]) -> str:
         parts.append("✗ not finite")
     if flags & SPIKE:
         parts.append("! spike")
+    if flags & CLIPPED:
+        parts.append("clipped")
     for event in sorted(events, key=lambda e: list(_MARKS).index(e["type"])):
-        what = told([event])[0].what
-        where = "" if event["type"] == "edit" else f" {event['step']:,}"
-        parts.append(f"{_MARKS[event['type']]} {event['type'] if event['type'] != 'edit' else ''}{where} {what}".replace("  ", " "))
+        kind, what = event["type"], told([event])[0].what
+        # An edit's own words say at which step it acts, a checkpoint's name too.
+        where = f"eval at {event['step']:,}: " if kind == "eval" else "saved " if kind == "checkpoint" else ""
+        parts.append(f"{_MARKS[kind]} {where}{what}")
     return "  ".join(parts)
 
 
@@ -69,13 +72,14 @@ def figures(now: Moment, others: Sequence[tuple[str, float]] = ()) -> list[tuple
     v = now.values
     out = [("step", f"{now.step:,}", "value"), ("train", _loss(v["loss"]), "train")]
     if now.average is not None:
-        out.append(("ema", _loss(now.average), "smooth"))
+        out.append(("ema", _about(now.average), "smooth"))
     if now.evaluated and now.evaluated.get("val_loss") is not None:
-        out.append(("val", _loss(now.evaluated["val_loss"]), "val"))
-    out += [(letter, _loss(loss), f"over-{i % 4 + 1}") for i, (letter, loss) in enumerate(others)]
+        when = "" if now.evaluated["step"] == now.step else f" at {now.evaluated['step']:,}"
+        out.append(("val", _about(now.evaluated["val_loss"]) + when, "val"))
+    out += [(letter, _about(loss), f"over-{i % 4 + 1}") for i, (letter, loss) in enumerate(others)]
     out.append(("ppl", perplexity(v["loss"]), ""))
     out.append(("lr", number(v["lr"]), "lr"))
-    out.append(("‖g‖", number(v["grad_norm"]) + (" clipped" if v["flags"] & CLIPPED else ""), "grad"))
+    out.append(("‖g‖", number(v["grad_norm"]), "grad"))
     if v["tokens_per_s"]:
         out.append(("", f"{number(v['tokens_per_s'])} tok/s", "speed"))
     return out
@@ -84,6 +88,10 @@ def figures(now: Moment, others: Sequence[tuple[str, float]] = ()) -> list[tuple
 def perplexity(loss: float) -> str:
     """e to the loss, in three digits."""
     return number(math.exp(loss)) if loss < 700 else number(math.inf if loss == loss else math.nan)
+
+
+def _about(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 100 else number(value)
 
 
 def _loss(value: float) -> str:
@@ -103,8 +111,8 @@ def predictions(
     """
     known = known_losses(run, level)
     return [
-        (where, guess, is_)
-        for where, guess, is_ in zip(("step 0", "the end"), predicted, known, strict=True)
+        (where, guess, it)
+        for where, guess, it in zip(("step 0", "the end"), predicted, known, strict=True)
         if guess is not None
     ]
 
@@ -127,7 +135,9 @@ def known_losses(run: Followed | None, level: float) -> tuple[float | None, floa
 def verdict(found: Sequence[tuple[str, float, float | None]]) -> str:
     """How far off they were, or what was predicted."""
     parts = [
-        f"{where} predicted {guess:g}" if is_ is None else f"{where} {is_:.3f}, predicted {guess:g}: off by {abs(is_ - guess):.3f}"
-        for where, guess, is_ in found
+        f"{where} predicted {guess:g}"
+        if known is None
+        else f"{where} {known:.3f}, predicted {guess:g}: off by {abs(known - guess):.3f}"
+        for where, guess, known in found
     ]
     return " · ".join(parts)

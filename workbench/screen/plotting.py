@@ -28,7 +28,7 @@ _CUT = "▲"
 class Series:
     """A curve: raw is thin dots from least to most in a column, line is solid, plan is dashed.
 
-    Another run's curve has a letter, which stands at its end.
+    Another run's curve has a letter, which stands at its end. Without a label the legend is silent.
     """
 
     label: str
@@ -114,8 +114,10 @@ def draw(plot: Plot, width: int, height: int) -> list[list[Run]]:
     if plot.cursor is not None and plot.begin <= plot.cursor.x <= plot.end:
         _cursor(canvas, axes, plot.cursor)
     legend = _legend(canvas, plot)
+    lines = {canvas.cell_row(row) for row, _ in floors}
     for row, floor in floors:
-        _name_floor(canvas, canvas.cell_row(row), f" {single(floor.label)} {number(floor.value)}")
+        y = canvas.cell_row(row)
+        _name_floor(canvas, y, f" {single(floor.label)} {number(floor.value)}", lines - {y})
     _cut(canvas, axes, plot.series, legend)
     _letters(canvas, axes, plot.series, legend)
     left = _y_labels(axes, canvas)
@@ -166,18 +168,23 @@ def _cut(canvas: Canvas, axes: Axes, series: Sequence[Series], legend: int) -> N
             canvas.text(x, 0 if x < legend else 1, _CUT, one.style)
 
 
-def _name_floor(canvas: Canvas, y: int, words: str) -> None:
+def _name_floor(canvas: Canvas, y: int, words: str, others: set[int]) -> None:
+    """Where nothing is hidden and no other line runs; else on the line itself, where the least is hidden."""
     right = canvas.width - len(words)
     for x, row in ((right, y), (0, y), (right, y - 1), (right, y + 1)):
-        if 0 <= row < canvas.height and canvas.free(x, row, len(words)):
+        if 0 <= row < canvas.height and row not in others and canvas.free(x, row, len(words)):
             canvas.text(x, row, words if x else words[1:] + " ", "floor")
             return
+    words += " "
+    canvas.text(canvas.emptiest(y, len(words)), y, words, "floor")
 
 
 def _legend(canvas: Canvas, plot: Plot) -> int:
     """The title and the series at the top right, as many as there is room for. Returns where they begin."""
     parts = [(single(plot.title), "title")]
     for series in plot.series:
+        if not (series.label or series.letter):
+            continue
         sample = series.letter or _SAMPLES[series.look][0 if plot.braille else 1]
         parts.append((f"{sample} {single(series.label)}", series.style))
     parts += [(f"{points.glyph} {single(points.label)}", points.style) for points in plot.points if points.label]

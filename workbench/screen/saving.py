@@ -51,7 +51,7 @@ def described(path: Path) -> str:
 def first_line(path: Path) -> str:
     """The first sentence of that comment."""
     text = described(path).partition("\n")[0]
-    return re.split(r"(?<=[.:])\s", text, maxsplit=1)[0].rstrip(":")
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
 
 
 def suggested(bench: Bench) -> str:

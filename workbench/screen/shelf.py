@@ -15,6 +15,7 @@ from workbench.data.corpus import Corpus, open_kept
 from workbench.data.tokenizers import merges_asked_for
 from workbench.errors import WorkbenchError
 from workbench.preset import DataTable, Preset, PresetError
+from workbench.screen import fitting
 
 if TYPE_CHECKING:
     from workbench.screen.bench import Bench
@@ -163,9 +164,9 @@ def choice(preset: Preset, item: Item) -> tuple[dict[str, Any], list[str]]:
     A path keeps the split as it is: nobody has said what it holds.
     """
     if item.kind == "text":
-        from workbench.screen.fitting import own_text
-
-        return own_text(preset, item.value), []
+        fitted = fitting.own_text(preset, item.value)
+        told = fitting.told(preset, fitted)
+        return fitted, [told] if told else []
     changes: dict[str, Any] = {"data.dataset": item.value}
     words: list[str] = []
     data = preset.data

@@ -17,7 +17,6 @@ from workbench.runs.records import StepReader
 from workbench.runs.status import ENDED, LIVE
 from workbench.screen.follow import Followed
 
-
 _REST = 0.001
 """Seconds of rest after a run that was read anew: hundreds of them at once must not hold up a key."""
 

@@ -46,7 +46,7 @@ def boxes(it: OneStep, first: int, count: int, cursor: int | None, *, tall: bool
 
 def totals(it: OneStep, width: int) -> list[list[Run]]:
     """What the micro-batches add up to: their losses as a mean, their gradients undivided and divided."""
-    if not it.done:
+    if not it.done or it.accum == 1:
         return []
     of = "" if it.done == it.accum else f" after {it.done} of {it.accum}"
     written = " + ".join(_figure(loss, 6) for loss in it.losses) if 1 < it.done <= ADDENDS else ""
@@ -54,12 +54,12 @@ def totals(it: OneStep, width: int) -> list[list[Run]]:
     if None in it.losses:
         counted = "sum –"
     losses: list[Run] = [
-        ("losses    ", "dim"), (f"{counted}, / {it.done} = ", ""), (_figure(it.mean, 6), "value"),
+        ("losses    ", "dim"), (f"{counted} → / {it.done} = ", ""), (_figure(it.mean, 6), "value"),
         (of or " = the step's loss", "dim"),
     ]  # fmt: skip
     norm = it.norms[-1]
     gradient: list[Run] = [
-        ("gradients ", "dim"), (f"added up {_figure(norm and norm * it.accum, 6)}, / {it.accum} = ", ""),
+        ("gradients ", "dim"), (f"added up {_figure(norm and norm * it.accum, 6)} → / {it.accum} = ", ""),
         (_figure(norm, 6), "value"), (of, "dim"),
     ]  # fmt: skip
     return [losses, gradient]

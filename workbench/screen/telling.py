@@ -1,7 +1,7 @@
 """A run's events in words, and its trouble with what to do about it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +29,25 @@ def told(events: Iterable[Event]) -> list[Told]:
     An answer says it where a command was turned away; one that was granted shows in what it did.
     """
     return [_told(event) for event in events if event.get("type") != "answer" or _turned_away(event)]
+
+
+class Tale:
+    """The events of one run after another as lines: what has been told already is not told again."""
+
+    def __init__(self) -> None:
+        self._events: Sequence[Event] = ()
+        self._lines: list[Told] = []
+
+    def lines(self, events: Sequence[Event]) -> list[Told]:
+        """`told` of `events`; those of an EventReader, whose objects stay the same from look to look."""
+        n = len(self._events)
+        if n and n <= len(events) and events[0] is self._events[0] and events[n - 1] is self._events[-1]:
+            if n < len(events):
+                self._lines = self._lines + told(events[n:])
+        else:
+            self._lines = told(events)
+        self._events = events
+        return self._lines
 
 
 def _turned_away(event: Event) -> bool:

@@ -166,7 +166,7 @@ def moved(bench: Bench, view: View, by: int, cells: int) -> int:
 
 
 def landmark(bench: Bench, view: View, begin: float, end: float) -> int:
-    """The step in [begin, end) that someone would point at: not finite, a spike, an edit, else the one in the middle."""
+    """The step in [begin, end) that someone would point at: not finite, a spike, an edit; else the middle one."""
     assert bench.run is not None
     run, e = bench.run, extent(bench, view)
     middle = run.curves.step_of(e.axis, (begin + end) / 2)

@@ -81,7 +81,7 @@ class Help(Dialog[None]):
         self._fill()
 
     def _fill(self) -> None:
-        width = max(min(116, self.app.size.width * 96 // 100) - 8, 20)
+        width = max(min(116, self.app.size.width * 96 // 100) - 10, 20)
         lines = page(self._about, self._sections, width)
         self._text.update(Content("\n").join(Content.assemble(*line) for line in lines))
 

@@ -27,17 +27,19 @@ CANDIDATES = 12
 """Completions that are shown; typing on narrows them."""
 LARGEST_FOLDER = 1000
 """Entries of a folder that the tree shows: each is a widget's line. The path reaches the rest."""
+HARMLESS = r"[^\x00-\x1f\x7f-\x9f]*"
+"""What the line takes: a pasted path may hold what acts on a terminal."""
 LOOK = 0.1
 """Seconds between two looks at a text that is being read."""
 
 
 class Tree(DirectoryTree):
-    """File names are nobody's markup and no escape sequences; hidden ones stay hidden."""
+    """File names are nobody's markup. Hidden ones stay hidden, as do those that could not be typed."""
 
     ICON_NODE, ICON_NODE_EXPANDED, ICON_FILE = "▸ ", "▾ ", "  "
 
     def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
-        return islice((path for path in paths if not path.name.startswith(".")), LARGEST_FOLDER)
+        return islice((p for p in paths if p.name.isprintable() and not p.name.startswith(".")), LARGEST_FOLDER)
 
     def process_label(self, label: TextType) -> Label:
         return Label(plain(str(label)))
@@ -66,11 +68,11 @@ class OpenPath(Dialog[Item]):
         self._wanted: Item | None = None
 
     def body(self) -> ComposeResult:
-        yield PathLine(placeholder="path/to/text, or a folder of text", select_on_focus=False)
+        yield PathLine(placeholder="path/to/text, or a folder of text", select_on_focus=False, restrict=HARMLESS)
         yield Static("", id="candidates", classes="hint", markup=False)
         yield Static("", classes="wrong", markup=False)
         yield Tree(self._folder)
-        yield Static("tab completes · ↓ the tree · enter opens · esc leaves", classes="hint", markup=False)
+        yield Static("tab completes · ↓ the tree · enter opens", classes="hint", markup=False)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

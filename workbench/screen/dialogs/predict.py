@@ -40,7 +40,7 @@ class Predict(Dialog[Predicted]):
         self.dismiss((values[0], values[1]))
 
 
-def parsed(text: str) -> float | None | str:
+def parsed(text: str) -> float | str | None:
     """A loss, None of nothing, or in words what is wrong."""
     if not text.strip():
         return None

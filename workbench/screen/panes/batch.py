@@ -11,6 +11,7 @@ from workbench.errors import WorkbenchError
 from workbench.runs.inspections import Inspected
 from workbench.screen import batch_lines, keys
 from workbench.screen.cuts import ruler
+from workbench.screen.glyphs import fit
 from workbench.screen.grid import Cells, Columns, inks_of_x, inks_of_y, shades
 from workbench.screen.ladder import Asks, guesses_line, guesses_list, rungs, sentence
 from workbench.screen.lined import Run
@@ -29,6 +30,8 @@ SIDE = 38
 TALL = 24
 """Lines of the pane from which on the ladder stands below the grid, where there is no room beside it."""
 
+LABEL = 13
+"""About what stands before x and y."""
 ABOVE, BELOW = ("header", "ruler"), ("mean", "sentence", "guesses", "text", "strip")
 """The lines around the grid, from the top."""
 
@@ -111,6 +114,9 @@ class Batch(Pane):
         t = place.columns.begin + (at.x - place.left - place.columns.cut) // place.columns.width
         self._move(row, t if at.x >= place.left and t < place.columns.end else self._t)
 
+    def on_resize(self) -> None:
+        self.redraw()  # the caption is made for a width
+
     def on_mouse_scroll_down(self) -> None:
         self._move(self._row + 1, self._t)
 
@@ -157,7 +163,7 @@ class Batch(Pane):
         room = height - len(wanted)
         begin, end = self._shown(len(sheet.offsets), max(1, room // per_row))
         page = sheet.page(begin, end)
-        cells = Cells.of(page.pieces, ids=self._ids, plain=plain)
+        cells = Cells.of(page.pieces, width - LABEL, ids=self._ids, plain=plain)
         grid = Grid(
             sheet, page, cells, told, width, cursor=(self._row, t), column=self._column, done=self._done(sheet),
             plain=plain,
@@ -192,6 +198,8 @@ class Batch(Pane):
         if told is not None:
             lines["mean"] = batch_lines.mean_line(told, self._sheets.logged(sheet), sheet.vocab, width, plain=plain)
             lines["guesses"] = guesses_line(asks[t], width)
+        elif "mean" in wanted:
+            lines["mean"] = [("no losses: ", "warn"), (fit(self.bench.looking.error, max(1, width - 11)), "")]
         above, below = ([lines[name] for name in names if name in wanted] for names in (ABOVE, BELOW))
         return above + rows + below
 
@@ -201,7 +209,7 @@ class Batch(Pane):
         least = need if need <= 0.7 * height else max(per_row, height // 2 // per_row * per_row)
         names = ["header", "sentence", "strip", "mean", "guesses", "text", "ruler"]
         if told is None:
-            names = [name for name in names if name not in ("mean", "guesses")]
+            names = [name for name in names if name != "guesses" and (name != "mean" or self.bench.looking.error)]
         if sheet.windows:
             names.remove("ruler")
         return names[: max(0, height - least)]
@@ -242,7 +250,7 @@ class Grid:
         self._sheet, self._page, self._cells, self._told = sheet, page, cells, told
         self._cursor, self._plain = cursor, plain
         rows = range(page.begin, page.begin + len(page.x))
-        for short in (False, True):
+        for short in (False, True, False):  # short only where the whole row fits then
             self._labels = [batch_lines.labels(sheet, row, short=short, done=done) for row in rows]
             if sheet.windows:
                 self._labels = [(f"{row} {offset}", "") for row, offset in self._labels]

@@ -52,6 +52,8 @@ class Data(Pane):
         self._list_at = (0, 0)
         self._hidden = False
         self._said = ""
+        self._to_fit: Item | None = None
+        """What was chosen and is still to be read."""
 
     def on_mount(self) -> None:
         self._prepare()
@@ -79,6 +81,7 @@ class Data(Pane):
         self._said = error
 
     def heard(self, changed: set[str]) -> None:
+        self._fit_prompt()
         super().heard(changed)
         if changed & {"knobs", "run"}:
             self._look_further()
@@ -269,9 +272,23 @@ class Data(Pane):
             changes, words = choice(bench.proposed, item) if item != self.shelf.chosen else ({}, [])
             if bench.change(changes):
                 self._told(item, words)
+                self._to_fit = None if bench.alive else item
+                self._fit_prompt()
             else:
                 bench.staged = staged
         self.main.refresh_now("rows", "text", "knobs", "status")
+
+    def _fit_prompt(self) -> None:
+        """A prompt with characters that the chosen text lacks would end a run before it began: samples then start
+        from a newline, which any text can. Known once the text has been read."""
+        bench = self.bench
+        if self._to_fit is None or bench.alive or bench.text.corpus is None:
+            return
+        if self._to_fit == Item.of(bench.draft.data) and prompt_trouble(bench.draft, bench.text.corpus):
+            was = bench.draft.sample.prompt
+            if bench.change({"sample.prompt": "\n"}):
+                bench.tell(f"prompt = ↵ ({plain(was)} has characters that {plain(self._to_fit.name)} lacks)", "warning")
+        self._to_fit = None
 
     def _again(self) -> None:
         text = self.bench.text

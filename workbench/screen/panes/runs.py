@@ -21,7 +21,7 @@ from workbench.screen.panes.base import Pane
 from workbench.screen.scrolling import Listed, Scrolled
 from workbench.screen.shelf_of_runs import Row, Shelf, of_followed
 from workbench.screen.slots import RUNS
-from workbench.screen.telling import Told
+from workbench.screen.telling import Tale, Told
 from workbench.screen.worker_log import Tail
 
 View = Literal["runs", "events", "log"]
@@ -49,8 +49,7 @@ class Runs(Pane):
         self._next_look = 0.0
         self._list, self._chosen = Listed(), None  # type: Listed, Path | None
         self._scrolled = {"events": Scrolled(), "log": Scrolled()}
-        self._told: list[Told] = []
-        self._told_of: tuple[object, ...] = ()
+        self._tale = Tale()
         self._wrapped: tuple[object, list[str]] = (None, [])
         self._caption = ""
         self._stateless = False
@@ -63,7 +62,7 @@ class Runs(Pane):
     def heard(self, changed: set[str]) -> None:
         if "run" in changed:
             self._next_look = 0.0
-            self._log_of, self._told, self._told_of = (None, None), [], ()
+            self._log_of = (None, None)
             for scrolled in self._scrolled.values():
                 scrolled.back = 0
             if self.bench.run is not None and self._chosen is None:
@@ -200,18 +199,10 @@ class Runs(Pane):
             yield [*left, (fit(t.what, max(room, 1)), t.ink if t.ink in ("bad", "warn", "edit", "dim") else "")]
 
     def _tell(self) -> list[Told]:
-        """The open run's events as lines; those that are told already are not told again."""
-        run = self.bench.run
-        if run is None:
-            return []
-        before, now = self._told_of, run.events
-        if now is not before:
-            n = len(before)
-            grown = 0 < n <= len(now) and now[n - 1] is before[-1] and now[0] is before[0]
-            self._told = self._told + telling.told(now[n:]) if grown else telling.told(now)
-            self._told_of = now
+        """The open run's events as lines, those that hold the filter's text."""
+        lines = self._tale.lines(self.bench.run.events if self.bench.run else ())
         text = self._filters["events"].lower()
-        return [t for t in self._told if text in f"{t.step} {t.kind} {t.what}".lower()] if text else self._told
+        return [t for t in lines if text in f"{t.step} {t.kind} {t.what}".lower()] if text else lines
 
     def _draw_log(self, width: int, height: int) -> Iterator[Sequence[Run]]:
         path, tail = self._log_of
@@ -308,7 +299,7 @@ class Runs(Pane):
                 self.bench.tell("no run is under the cursor")
         else:
             row = None
-            self.bench.tell("e goes on to the runs: this acts on the one under the cursor there")
+            self.bench.tell("e leads back to the runs: this acts on the one under the cursor there")
         return row
 
     def _say(self, text: str, level: Level = "said") -> None:

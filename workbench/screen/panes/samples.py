@@ -10,7 +10,7 @@ from textual import events
 
 from workbench.runs.events import Event
 from workbench.screen import keys
-from workbench.screen.command import command_of
+from workbench.screen.command import command_of_run
 from workbench.screen.glyphs import fit, plain, wrap
 from workbench.screen.lined import Run
 from workbench.screen.panes.base import Pane
@@ -55,7 +55,8 @@ class Samples(Pane):
             if not self._samples or (self._at is not None and self._at >= len(self._samples) - 1):
                 self._at = None
         if run and run.over and self._command[0] is not told:
-            self._command = told, shlex.join(command_of(self.bench))
+            words = command_of_run(run.path, edited=bool(run.of("edit")), runs=self.bench.runs)
+            self._command = told, shlex.join(words)
 
     # ------------------------------------------------------------------------------- drawing
 
@@ -118,8 +119,11 @@ class Samples(Pane):
             used += need
         if run.status and run.status.reason:
             lines += _told(run.status.reason, width, ink)
-        lines += _told(f"again: {self._command[1]}", width, "key")
-        return lines[: max(height * 2 // 3, 1)]
+        most = max(height * 2 // 3, 1)
+        again = _told(f"again: {self._command[1]}", width, "")
+        if len(lines) + len(again) > most:
+            again = [[(fit("again: y copies and shows the command", width), "")]]
+        return [*lines[: max(most - 1, 1)], *again][:most]
 
     def caption(self) -> str:
         count = len(self._samples)
@@ -127,7 +131,9 @@ class Samples(Pane):
             return ""
         if self._at is not None:
             return f"sample {self._at + 1} of {count} · → newer"
-        return f"{self._cut} lines more: 0" if self._cut else f"{count} samples · ← older" if count > 1 else "1 sample"
+        if self._cut:
+            return f"{self._cut} more line{'s' if self._cut > 1 else ''}: 0"
+        return f"{count} samples · ← older" if count > 1 else "1 sample"
 
     # ------------------------------------------------------------------------------- keys
 

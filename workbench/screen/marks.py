@@ -26,7 +26,7 @@ class Sorted:
     val: Matrix
 
 
-class History:
+class Marks:
     """Keeps what it has sorted for each run, until the run has said more."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class History:
         there = np.isfinite(found.val)
         return places(run.curves, found.steps["eval"][there], axis), found.val[there]
 
-    def marks(self, run: Followed, e: Extent, cells: int, *, all: bool) -> tuple[tuple[Mark, float], ...]:
+    def on(self, run: Followed, e: Extent, cells: int, *, all: bool) -> tuple[tuple[Mark, float], ...]:
         """One mark a cell at most for each kind. Without `all` only edits: what changed concerns every chart."""
         found = self.of(run)
         begin, end = e.shown

@@ -1,0 +1,290 @@
+"""Staging, undo and redo, the lock: no change is lost, and none acts where nobody sent it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import GPT
+
+from workbench import preset as presets
+from workbench.preset import Preset
+from workbench.runs.events import EventLog, event
+from workbench.screen.bench import Bench
+from workbench.screen.edits import Edit, kept_constant, number
+from workbench.screen.follow import Followed
+
+
+@pytest.fixture
+def live(bench: Any, made_run: Any) -> Bench:
+    """A bench on a run of this process, running at step 50 with context 0 in its preset and T = 16."""
+    it = bench(run=made_run(records=50, state="running", edit=False))
+    hear(it)
+    return it
+
+
+def hear(bench: Bench) -> None:
+    assert bench.run is not None
+    bench.changed(bench.run, bench.run.look())
+
+
+def sent(bench: Bench) -> list[dict[str, Any]]:
+    assert bench.run is not None
+    return [json.loads(path.read_text()) for path in sorted((bench.run.path / "commands").glob("*.json"))]
+
+
+def answer(bench: Bench, state: str, changes: dict[str, Any] | None = None) -> None:
+    """What the worker would say to the last command."""
+    assert bench.run is not None
+    command = sent(bench)[-1]
+    log = EventLog(bench.run.path)
+    if state == "applied":
+        told = {key: [presets.get(bench.run.live, key), new] for key, new in (changes or command["changes"]).items()}
+        base = {"row": 0, "token": 0, "epoch": 0}
+        log.append(event("edit", 0.5, step=50, id=command["id"], changes=told, base=base))
+    log.append(event("answer", 0.5, step=50, id=command["id"], state=state, reason="" if state == "applied" else "no"))
+    log.close()
+    hear(bench)
+
+
+def said(bench: Bench) -> str:
+    notices, bench.notices = bench.notices, []
+    return "\n".join(notice.text for notice in notices)
+
+
+# --------------------------------------------------------------------------------------- without a run
+
+
+def test_without_a_run_a_change_holds_at_once(bench: Any) -> None:
+    it = bench("to-be")
+    assert it.change({"batch.B": 8})
+    assert (it.draft.batch.B, it.staged) == (8, {})
+
+
+def test_what_does_not_fit_changes_nothing_and_is_told(bench: Any) -> None:
+    it = bench("char")
+    before = it.draft
+    assert not it.change({"model.heads": 5})
+    assert it.draft is before
+    assert "model.heads = 5" in said(it)
+    assert it.wrong_with({"model.heads": 5}).startswith("model.heads = 5: expected a number that divides")
+
+
+@given(st.lists(st.sampled_from(["B", "kind", "optimizer", "text", "dataset", "undo", "redo"]), max_size=12))
+def test_undo_and_redo_walk_the_same_way_back_and_forth(moves: list[str]) -> None:
+    """Every state that undo leads to is one that was there, kinds and corpora included, and redo leads back."""
+    it = Bench(presets.load("to-be"), source="to-be", runs=Path("runs"))
+    done: list[Preset] = [it.draft]
+    at, n = 0, 1
+    for move in moves:
+        n += 1
+        if move == "undo":
+            it.undo()
+            at = max(at - 1, 0)
+        elif move == "redo":
+            it.redo()
+            at = min(at + 1, len(done) - 1)
+        else:
+            now = it.draft
+            assert it.change({
+                "B": {"batch.B": now.batch.B + 1},
+                "kind": {"model.kind": "bigram" if now.model.kind == "gpt" else "gpt"},
+                "optimizer": {"optimizer.kind": {"adamw": "sgd", "sgd": "muon", "muon": "adamw"}[now.optimizer.kind]},
+                "text": {"data.text": f"some text {n}"},
+                "dataset": {"data.dataset": f"/nowhere/{n}"},
+            }[move])  # fmt: skip
+            done = [*done[: at + 1], it.draft]
+            at += 1
+        assert it.draft == done[at]
+    it.close()
+
+
+# --------------------------------------------------------------------------------------- with a live run
+
+
+def test_with_a_live_run_a_change_is_staged_until_it_is_applied(live: Bench) -> None:
+    assert live.change({"optimizer.lr": 5e-4})
+    assert live.staged == {"optimizer.lr": 5e-4}
+    assert (live.now.optimizer.lr, live.proposed.optimizer.lr) == (1e-3, 5e-4)
+    assert sent(live) == []
+    live.apply()
+    assert (sent(live)[0]["command"], sent(live)[0]["changes"]) == ("set", {"optimizer.lr": 5e-4})
+    assert live.staged == {}
+    answer(live, "applied")
+    assert live.now.optimizer.lr == 5e-4
+    assert "lr = 5e-4 acts from step 50 on" in said(live)
+
+
+def test_a_change_back_to_what_holds_is_not_staged(live: Bench) -> None:
+    live.change({"batch.B": 8})
+    live.change({"batch.B": 4})
+    assert live.staged == {}
+
+
+def test_what_the_run_refuses_is_staged_again(live: Bench) -> None:
+    live.change({"batch.B": 8})
+    live.apply()
+    answer(live, "refused")
+    assert live.staged == {"batch.B": 8}
+
+
+def test_undo_and_redo_of_a_live_edit_are_edits(live: Bench) -> None:
+    live.change({"optimizer.lr": 5e-4})
+    live.apply()
+    answer(live, "applied")
+    live.undo()
+    assert sent(live)[-1]["changes"] == {"optimizer.lr": 1e-3}
+    answer(live, "refused")
+    live.undo()  # it was refused, so it is still there to be undone
+    answer(live, "applied")
+    assert live.now.optimizer.lr == 1e-3
+    live.undo()
+    assert "nothing to undo" in said(live)
+    live.redo()
+    assert sent(live)[-1]["changes"] == {"optimizer.lr": 5e-4}
+    answer(live, "applied")
+    assert live.now.optimizer.lr == 5e-4
+
+
+def test_an_edit_that_another_client_has_changed_since_is_not_undone(live: Bench) -> None:
+    live.change({"optimizer.lr": 5e-4})
+    live.apply()
+    answer(live, "applied")
+    live.send("set", changes={"optimizer.lr": 7e-4})
+    answer(live, "applied")
+    live.undo()
+    assert "nothing to undo" in said(live)
+
+
+def test_t_over_the_context_needs_a_new_run_and_one_below_does_not(live: Bench) -> None:
+    assert live.now.model.context == 16
+    assert live.change({"batch.T": 8})
+    assert live.needs_new_run == []
+    assert live.change({"batch.T": 32})
+    assert live.needs_new_run == ["batch.T"]
+    assert live.proposed.model.context == 0
+
+
+def test_keys_of_a_kind_that_is_staged_away_go_with_it(live: Bench) -> None:
+    live.change({"model.layers": 3})
+    assert live.change({"model.kind": "bigram"})
+    assert live.staged == {"model.kind": "bigram"}
+    assert live.change({"data.text": "a text of its own"})
+    assert live.change({"data.dataset": "markov"})
+    assert set(live.staged) == {"model.kind", "data.dataset"}
+
+
+def test_applying_sends_only_what_a_running_run_takes(live: Bench) -> None:
+    live.change({"model.width": 32})
+    live.change({"batch.B": 8})
+    live.apply()
+    assert sent(live)[-1]["changes"] == {"batch.B": 8}
+    assert live.staged == {"model.width": 32}
+    live.discard()
+    assert live.staged == {}
+
+
+def test_an_edit_of_the_draft_is_not_undone_in_a_running_run(bench: Any, made_run: Any) -> None:
+    """It was made before the run began; its width cannot change any more, and nothing is sent."""
+    it = bench(GPT)
+    it.change({"model.width": 32})
+    run = made_run(presets.to_document(it.draft), records=50, state="running", edit=False)
+    it.launch = _Begun(run)  # type: ignore[assignment]
+    it.open_run(Followed(run))
+    hear(it)
+    it.draft = it._begun = it.as_new
+    it.undo()
+    assert sent(it) == []
+    assert "model.width needs a new run" in said(it)
+
+
+class _Begun:
+    """A launch that has come to its run."""
+
+    def __init__(self, run: Path) -> None:
+        self.run, self.ended = run, None
+
+
+def test_what_was_changed_while_the_run_was_being_started_is_staged(bench: Any, made_run: Any) -> None:
+    it = bench(GPT)
+    run = made_run(records=50, state="running", edit=False, steps=1000)
+    it.draft = it._begun = Followed(run).preset
+    it.change({"optimizer.lr": 7e-4})
+    it.launch = _Begun(run)  # type: ignore[assignment]
+    it.open_run(Followed(run))
+    hear(it)
+    assert it.staged == {"optimizer.lr": 7e-4}
+
+
+def test_an_ended_run_leaves_its_last_settings_and_what_was_staged_as_the_draft(bench: Any, made_run: Any) -> None:
+    it = bench(run=made_run(records=50, state="done"))  # its lr was multiplied by ten half way
+    it.staged = {"batch.B": 8}
+    hear(it)
+    assert (it.draft.optimizer.lr, it.draft.batch.B, it.staged) == (1e-2, 8, {})
+    assert it.draft.model.context == 0
+    assert not it.changed_since
+    it.change({"batch.B": 2})
+    assert it.changed_since
+
+
+def test_opening_another_run_or_preset_forgets_the_one_that_was_launched(bench: Any, made_run: Any) -> None:
+    """The screen opens the run of its launch by itself; it must not take back what was opened since."""
+    mine, other = made_run(records=5, state="running"), made_run(records=6)
+    it = bench(GPT)
+    it.launch = _Begun(mine)  # type: ignore[assignment]
+    it.open_run(Followed(mine))
+    assert it.launch is not None
+    it.open_run(Followed(other))
+    assert it.launch is None
+
+
+# --------------------------------------------------------------------------------------- the lock, numbers
+
+
+@given(
+    B=st.integers(1, 64), T=st.integers(1, 64), accum=st.integers(1, 8),
+    key=st.sampled_from(["batch.B", "batch.T", "batch.accum"]), new=st.integers(1, 64),
+)  # fmt: skip
+def test_the_lock_keeps_the_product_or_says_that_it_cannot(B: int, T: int, accum: int, key: str, new: int) -> None:
+    document = {"batch": {"B": B, "T": T, "accum": accum}}
+    preset = presets.from_document(document, source="test")
+    changes = kept_constant(preset, {key: new})
+    if changes is None:
+        others = {"batch.B": (T, accum), "batch.T": (B, accum), "batch.accum": (B, T)}[key]
+        assert all(B * T * accum % (new * other) for other in others)
+    else:
+        batch = presets.apply(preset, changes).batch
+        assert batch.B * batch.T * batch.accum == B * T * accum
+        assert presets.get(presets.apply(preset, changes), key) == new
+
+
+def test_a_locked_bench_tells_what_does_not_divide(bench: Any) -> None:
+    it = bench("char")
+    it.locked = True
+    assert it.change({"batch.B": 96})
+    assert (it.draft.batch.B, it.draft.batch.T) == (96, 32)
+    assert not it.change({"batch.B": 7})
+    assert "B·T·accum = 3,072" in said(it)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_is_written_so_that_it_reads_back(value: float) -> None:
+    assert float(number(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2e-4, "2e-4"), (1e-3, "1e-3"), (0.1, "0.1"), (1.0, "1.0"), (0.0, "0.0"), (1e-5, "1e-5"), (0.95, "0.95")],
+)
+def test_a_number_is_written_as_people_do(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_an_edit_remembers_keys_that_another_kind_has_not() -> None:
+    a = presets.apply(presets.load("char").preset, {"model.layers": 6})
+    b = presets.apply(a, {"model.kind": "bigram"})
+    edit = Edit.between(a, b)
+    assert edit.made(a) == b
+    assert edit.reversed("undo").made(b) == a

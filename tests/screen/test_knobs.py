@@ -1,0 +1,325 @@
+"""The Knobs pane: what a key does is on the screen before it acts, and everything that is drawn fits."""
+
+import json
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from textual.pilot import Pilot
+
+from workbench import preset as presets
+from workbench.plan import memory, parameters, schedule
+from workbench.preset import PresetError
+from workbench.screen import consequences, knobs
+from workbench.screen.bench import Bench
+from workbench.screen.edits import flat
+from workbench.screen.panes.knobs import Knobs
+
+SHIPPED = sorted(presets.shipped())
+
+
+def pane(pilot: Pilot[int]) -> Knobs:
+    found = pilot.app.screen_stack[0].house.pane(4)  # type: ignore[attr-defined]
+    assert isinstance(found, Knobs)
+    return found
+
+
+def drawn(knobs_pane: Knobs, width: int = 0, height: int = 0) -> str:
+    size = knobs_pane.size
+    lines = knobs_pane.draw(width or size.width, height or size.height)
+    return "\n".join("".join(text for text, _ in line).rstrip() for line in lines)
+
+
+def sent(run: Path) -> list[dict[str, Any]]:
+    """The edits that a run was asked for. The Batch pane asks for looks of its own."""
+    told = [json.loads(path.read_text()) for path in (run / "commands").glob("*.json")]
+    return [command["changes"] for command in told if command["command"] == "set"]
+
+
+async def turn(pilot: Pilot[int], *pressed: str) -> None:
+    await pilot.press("4", *pressed)
+    await pilot.pause()
+
+
+# --------------------------------------------------------------------------------------- less and more
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_knob_of_every_preset_is_listed_and_has_its_less_and_more(name: str) -> None:
+    """The most turned first. A step never leaves a key's own bounds; that others do not bear it is for them to say."""
+    preset = presets.load(name).preset
+    live, dead = knobs.keys_of(preset)
+    assert [key.name for key in live[:4]] == ["batch.B", "batch.T", "batch.accum", "optimizer.lr"]
+    assert all(key.live for key in live)
+    assert not any(key.live for key in dead)
+    listed = {key.name for key in (*live, *dead)}
+    assert listed == {"data.text"} | flat(preset).keys() - {"format"}
+    moved = set()
+    for key in (*live, *dead):
+        for by in (1, -1):
+            changes = knobs.nudged(preset, key.name, by)
+            try:
+                after = presets.apply(preset, changes)
+            except PresetError as error:
+                assert any(word in str(error) for word in ("schedule.", "model.heads", "data.layout")), error
+            else:
+                moved |= {key.name} if presets.get(after, key.name) != presets.get(preset, key.name) else set()
+    still = {name for name in listed if not knobs.can_nudge(name)}
+    assert not listed - still - moved - {"model.kind", "data.layout"}
+
+
+@given(st.floats(1e-7, 1e3), st.integers(1, 40))
+def test_lr_goes_up_and_down_the_same_stairs(lr: float, times: int) -> None:
+    preset = presets.apply(presets.load("to-be").preset, {"optimizer.lr": lr, "schedule.min_lr": 0.0})
+    seen = []
+    for _ in range(times):
+        preset = presets.apply(preset, knobs.nudged(preset, "optimizer.lr", 1))
+        seen.append(preset.optimizer.lr)
+    assert all(b > a for a, b in pairwise(seen))
+    for value in reversed(seen[:-1]):
+        preset = presets.apply(preset, knobs.nudged(preset, "optimizer.lr", -1))
+        assert preset.optimizer.lr == value
+
+
+def test_lr_takes_min_lr_down_with_it_and_never_reaches_zero() -> None:
+    preset = presets.load("char").preset
+    for _ in range(60):
+        preset = presets.apply(preset, knobs.nudged(preset, "optimizer.lr", -1) or {})
+    assert preset.optimizer.lr == preset.schedule.min_lr == 1e-8
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "by", "value"),
+    [
+        ("char", "batch.B", 1, 96), ("char", "batch.B", -1, 24), ("to-be", "batch.accum", -1, None),
+        ("char", "model.heads", 1, 8), ("char", "model.heads", -1, 2), ("char", "schedule.steps", 1, 2000),
+        ("char", "eval.every", 1, 500), ("char", "optimizer.clip", -1, 0.5), ("char", "sample.temperature", 1, 0.9),
+        ("char", "model.bias", 1, True), ("char", "data.order", 1, "sequential"),
+        ("char", "data.order", -1, "shuffled"), ("to-be", "data.val_fraction", -1, None),
+        ("char", "data.val_fraction", 1, 0.15), ("char", "model.context", 1, 128), ("char", "data.tokenizer", 1, "byte"),
+        ("char", "model.kind", 1, "bigram"), ("char", "optimizer.betas", 1, None),
+    ],
+)  # fmt: skip
+def test_a_step_of_a_knob(name: str, key: str, by: int, value: Any) -> None:
+    """model.kind skips mlp, which a stream cannot feed."""
+    assert knobs.nudged(presets.load(name).preset, key, by).get(key) == value
+
+
+# --------------------------------------------------------------------------------------- consequences
+
+
+def found(bench: Bench) -> dict[str, consequences.Consequence]:
+    return {c.label: c for c in consequences.consequences(bench, bench.as_new, bench.proposed)}
+
+
+def test_the_figures_are_those_of_the_plan(bench: Any) -> None:
+    it = bench("to-be")
+    told = found(it)
+    assert told["B·T·accum"].before == "4·8·1 = 32"
+    assert told["an epoch"].before == "0.594 steps; 337 in all"
+    assert told["parameters"].before == f"{parameters.total(parameters.itemise(it.draft.model, 9, 8)):,}"
+    assert told["memory"].note == "estimated, uncalibrated"
+    assert told["memory"].before == consequences.bytes_told(parameters.total(memory.estimate(it.draft, 9)))
+    assert consequences.sentence(it, it.proposed) == (
+        "each step reads 32 characters, 168% of the text; 200 steps = 337 epochs"
+    )
+
+
+def test_windows_count_rows_and_examples(bench: Any) -> None:
+    it = bench(
+        {
+            "data": {"text": "ab\ncd\nef\n" * 20, "layout": "windows"},
+            "model": {"kind": "mlp"},
+            "batch": {"B": 5, "T": 3},
+        }
+    )
+    assert found(it)["B·accum"].before == "5·1 = 5"
+    assert "5 examples" in consequences.sentence(it, it.proposed)
+
+
+def test_ranks_are_a_factor(bench: Any) -> None:
+    assert found(bench("to-be", world=2))["B·T·accum·world"].before == "4·8·1·2 = 64"
+
+
+def test_what_is_staged_shows_both_and_when_it_acts(bench: Any, made_run: Any) -> None:
+    it = bench(run=made_run(records=50, state="running", edit=False))
+    it.changed(it.run, it.run.look())
+    assert consequences.acts(it) == ""
+    it.change({"batch.B": 8})
+    it.change({"optimizer.lr": 5e-4})
+    told = found(it)
+    assert (told["B·T·accum"].before, told["B·T·accum"].after) == ("4·16·1 = 64", "8·16·1 = 128")
+    lr = told["lr at 50"]
+    assert lr.before.endswith("of peak 1e-3")
+    assert lr.after.endswith("of peak 5e-4")
+    assert math.isclose(float(lr.after.split()[0]), schedule.lr_of(it.proposed, 50), rel_tol=5e-3)
+    assert told["parameters"].after == ""
+    assert "acts at the next step" in consequences.acts(it)
+    it.change({"model.width": 32})
+    assert "model.width: needs a new run; the other 2 could act at the next step" in consequences.acts(it)
+    assert found(it)["parameters"].after != ""
+
+
+# --------------------------------------------------------------------------------------- the pane
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35), (200, 60), (60, 16)])
+async def test_all_that_is_drawn_fits(app: Any, size: tuple[int, int]) -> None:
+    async with app("char", size=size) as pilot:
+        await turn(pilot)
+        for _ in range(3):
+            for width, height in ((pane(pilot).size.width, pane(pilot).size.height), (30, 4), (118, 30)):
+                lines = list(pane(pilot).draw(width, height))
+                assert len(lines) <= height
+                assert all(sum(cell_len(text) for text, _ in line) <= width for line in lines)
+            await pilot.press("up", "L", "right", "pagedown", *["down"] * 17)
+
+
+async def test_arrows_choose_and_turn_the_draft_at_once(app: Any) -> None:
+    async with app("char") as pilot:
+        await turn(pilot, "right", "down", "left")
+        assert (pilot.app.bench.draft.batch.B, pilot.app.bench.draft.batch.T) == (96, 32)
+        assert "T                32" in drawn(pane(pilot))
+        assert "*" not in drawn(pane(pilot))
+        assert "96·32·1 = 3,072" in drawn(pane(pilot))
+        await pilot.press("u", "u")
+        assert pilot.app.bench.draft == pilot.app.bench.loaded
+
+
+async def test_a_live_run_gets_staged_values_and_only_a_sends_them(app: Any, made_run: Any) -> None:
+    run = made_run(records=50, state="running", edit=False)
+    async with app(run=run) as pilot:
+        await turn(pilot, "right", "down", "down", "down", "left")
+        shown = drawn(pane(pilot))
+        assert "4 → 8*" in shown
+        assert "1e-3 → 5e-4*" in shown
+        assert "acts at the next step" in shown
+        assert sent(run) == []
+        await pilot.press("a")
+        assert sent(run) == [{"batch.B": 8, "optimizer.lr": 5e-4}]
+        await pilot.press("right", "d")
+        assert pilot.app.bench.staged == {}
+
+
+async def test_what_needs_a_new_run_is_marked_and_nothing_is_sent_before_the_answer(app: Any, made_run: Any) -> None:
+    run = made_run(records=50, state="running", edit=False)
+    async with app(run=run, size=(120, 35)) as pilot:
+        await turn(pilot, "right")
+        pane(pilot).select("model.layers")
+        assert "layers           2            new run" in drawn(pane(pilot), 38, 40)
+        await pilot.press("right")
+        assert "2 → 3*" in drawn(pane(pilot))
+        await pilot.press("a")
+        assert sent(run) == []
+        await pilot.press("l")
+        assert sent(run) == [{"batch.B": 8}]
+        assert pilot.app.bench.staged == {"model.layers": 3}
+        await pilot.press("a", "d")
+        assert pilot.app.bench.staged == {}
+
+
+async def test_the_lock_is_drawn_beside_the_three_and_holds(app: Any) -> None:
+    async with app("char") as pilot:
+        await turn(pilot, "L", "right")
+        batch = pilot.app.bench.draft.batch
+        assert (batch.B, batch.T, batch.accum) == (96, 32, 1)
+        assert "32 ┤ locked" in drawn(pane(pilot))
+        await pilot.press("L")
+        assert "locked" not in drawn(pane(pilot))
+
+
+async def test_w_shows_what_differs_from_the_loaded_preset(app: Any) -> None:
+    async with app("char") as pilot:
+        await turn(pilot, "w")
+        assert "nothing differs from char" in drawn(pane(pilot))
+        await pilot.press("w", "right", "w")
+        assert "batch.B                48 → 96" in drawn(pane(pilot))
+        await pilot.press("escape")
+        assert "accum" in drawn(pane(pilot))
+
+
+async def test_enter_types_a_value_and_an_error_loses_nothing(app: Any) -> None:
+    async with app("char") as pilot:
+        await turn(pilot, "enter")
+        await pilot.press(*"x7", "enter")
+        wrong = pilot.app.screen.query_one(".wrong").content
+        assert "batch.B = 'x7': expected a whole number" in str(wrong)
+        assert pilot.app.screen.query_one("Input").value == "x7"
+        await pilot.press("home", "delete", "enter")
+        await pilot.pause()
+        assert pilot.app.bench.draft.batch.B == 7
+        pane(pilot).select("model.heads")
+        await pilot.press("enter", "5", "enter")
+        assert "divides model.width = 128" in str(pilot.app.screen.query_one(".wrong").content)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert pilot.app.bench.draft.model.heads == 4
+
+
+async def test_a_text_is_typed_as_the_command_line_takes_it(app: Any) -> None:
+    async with app("char") as pilot:
+        await turn(pilot)
+        pane(pilot).select("sample.prompt")
+        await pilot.press("enter")
+        assert pilot.app.screen.query_one("Input").value == '"\\n"'
+        await pilot.press(*"def f", "enter")
+        await pilot.pause()
+        assert pilot.app.bench.draft.sample.prompt == "def f"
+        pane(pilot).select("schedule.kind")
+        await pilot.press("enter", "2")
+        await pilot.pause()
+        assert pilot.app.bench.draft.schedule.kind == "constant"
+        pane(pilot).select("model.bias")
+        await pilot.press("enter")
+        await pilot.pause()
+        assert pilot.app.bench.draft.model.bias is True
+
+
+async def test_the_mouse_chooses_and_drags(app: Any) -> None:
+    async with app("char") as pilot:
+        await turn(pilot)
+        await pilot.mouse_down("#pane-4", offset=(20, 2))
+        assert pane(pilot).selected == "batch.T"
+        await pilot.hover("#pane-4", offset=(27, 2))
+        await pilot.hover("#pane-4", offset=(24, 2))
+        await pilot.mouse_up("#pane-4", offset=(24, 2))
+        await pilot.hover("#pane-4", offset=(34, 2))
+        assert pilot.app.bench.draft.batch.T == 128
+
+
+async def test_a_read_only_screen_turns_nothing(app: Any, made_run: Any) -> None:
+    run = made_run(records=50, state="running", edit=False)
+    async with app(run=run, read_only=True) as pilot:
+        await turn(pilot, "down", "right", "L", "enter")
+        bench = pilot.app.bench
+        assert (bench.staged, bench.locked, len(pilot.app.screen_stack)) == ({}, False, 1)
+        assert pane(pilot).selected == "batch.T"
+
+
+async def test_help_on_a_knob_tells_what_it_is(app: Any) -> None:
+    async with app("char", size=(120, 35)) as pilot:
+        await turn(pilot, "down", "question_mark")
+        await pilot.pause()
+        text = str(pilot.app.screen.query_one("VerticalScroll Static").content)
+        assert "tokens per sequence; live up to model.context" in text
+        assert "Expected a whole number from 1 to 1,048,576." in text
+        assert "Default 64 · in force 64" in text
+        assert "keep B·T·accum while one of them moves" in text
+        assert "the rows of any step" in text
+        await pilot.press("q")
+        assert len(pilot.app.screen_stack) == 1
+
+
+async def test_a_path_shows_its_end_and_a_hostile_one_does_no_harm(app: Any, tmp_path: Path) -> None:
+    async with app("char") as pilot:
+        await turn(pilot)
+        pilot.app.bench.change({"data.dataset": str(tmp_path / ("x" * 60) / "corpus.txt")})
+        pane(pilot).select("data.dataset")
+        assert "corpus.txt" in drawn(pane(pilot))
+        pilot.app.bench.change({"data.dataset": "/nowhere/\x1b[31m.txt"})
+        assert "\x1b" not in drawn(pane(pilot))
