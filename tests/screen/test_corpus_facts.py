@@ -4,6 +4,7 @@ import math
 
 import pytest
 from rich.cells import cell_len
+from strips import HOSTILE
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
@@ -17,11 +18,6 @@ from workbench.screen.corpus_facts import (
     why_split,
 )
 from workbench.screen.paragraph import paragraph
-
-HOSTILE = (
-    "\x1b]52;c;aGk=\x07\x1b[2J\x1b[31mred\x9b1m 日本語 e\u0301\u0301\u0301\u0301 \u202eevil\u202c "
-    "\U0001f468\u200d\U0001f469 \U0001f1e9\U0001f1ea שלום \u0000\t\r\u2028 नमस्ते |\n"
-) * 20  # fmt: skip
 
 
 def corpus_of(text, **data):
@@ -101,7 +97,7 @@ def test_a_prompt_that_the_vocabulary_lacks_is_told_before_a_run_fails_of_it():
 @pytest.mark.parametrize("bars", [False, True])
 @pytest.mark.parametrize("width", [1, 2, 7, 38])
 def test_hostile_text_is_harmless_and_stays_in_its_width(tokenizer, edges, bars, width):
-    text = HOSTILE.replace("\0", "") if tokenizer == "char" or tokenizer.startswith("bpe") else HOSTILE
+    text = HOSTILE * 20
     _, corpus = corpus_of(text, tokenizer=tokenizer)
     lines = said(Preview(corpus).lines(width, 30, edges=edges, bars=bars))
     assert 0 < len(lines) <= 30

@@ -1,57 +1,20 @@
-"""The Data pane and the dialog that opens files, on the real application."""
+"""The Data pane, on the real application."""
 
-import asyncio
 import hashlib
 import threading
-import time
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from rich.cells import cell_len
-from textual import events
-from textual.widgets import DirectoryTree, Input, Static
+from strips import HOSTILE, SIZES, drawn, until
 
 from workbench.data import catalog
-from workbench.data.corpus import open_corpus
-from workbench.screen.dialogs.open import OpenPath
 from workbench.screen.shelf import Item
 from workbench.screen.slots import DATA
-
-HOSTILE = (
-    "\x1b]52;c;aGk=\x07\x1b[2J\x1b[31mred\x9b1m 日本語 e\u0301\u0301\u0301\u0301 \u202eevil\u202c "
-    "\U0001f468\u200d\U0001f469 \U0001f1e9\U0001f1ea שלום \t\r\u2028 नमस्ते |\n"
-) * 40  # fmt: skip
-SIZES = [(60, 16), (80, 24), (120, 35), (200, 60)]
 
 
 def pane_of(pilot):
     return pilot.app.screen_stack[0].house.pane(DATA)
-
-
-def drawn(pane):
-    """The lines of a pane as the terminal would get them, checked to be harmless and exactly as wide as the pane."""
-    lines = []
-    for y in range(pane.size.height):
-        strip = pane.render_line(y)
-        text = "".join(segment.text for segment in strip)
-        assert cell_len(text) == pane.size.width, (y, text)
-        assert all(character.isprintable() for character in text), (y, text)
-        assert not any(segment.control for segment in strip)
-        lines.append(text)
-    return lines
-
-
-async def until(pilot, what, timeout=20):
-    deadline = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < deadline, "it did not become true in time"
-        await pilot.pause(0.05)
-
-
-def kept(bench_or_preset):
-    """Tokenise a preset's corpus now, so that the screen finds it kept."""
-    return open_corpus(bench_or_preset.data)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -78,12 +41,12 @@ async def test_enter_chooses_and_what_follows_follows(app):
         assert pane_of(pilot).shelf.under_cursor == Item("named", "markov")
         await pilot.press("enter")
         assert bench.draft.data.dataset == "markov"
-        await until(pilot, lambda: bench.text.corpus is not None and bench.text.floors is not None)
+        await until(pilot, lambda: bench.text.corpus is not None)
         await pilot.press("0")
         await pilot.pause(0.3)
         text = "\n".join(drawn(pane_of(pilot)))
         assert "● markov" in text
-        assert "exact" in text
+        assert "1,000,000 characters = tokens" in text
         assert bench.rows(bench.held(0)) is not None
         await pilot.press("u", "u")  # the prompt, which markov could not begin with, and the text
         assert bench.draft.data.text.startswith("To be")
@@ -228,10 +191,9 @@ async def test_a_download_shows_how_far_it_is_can_be_cancelled_and_goes_on(app, 
 # ------------------------------------------------------------------------------- edges and hostile text
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("look", ["dark", "terminal"])
+@pytest.mark.parametrize(("size", "look"), list(zip(SIZES, ["dark", "terminal"] * 2, strict=True)))
 async def test_a_hostile_text_is_drawn_harmless_at_every_size(app, size, look):
-    document = {"name": "hostile", "data": {"text": HOSTILE}, "batch": {"B": 2, "T": 8}, "device": {"threads": 1}}
+    document = {"name": "hostile", "data": {"text": HOSTILE * 40}, "batch": {"B": 2, "T": 8}, "device": {"threads": 1}}
     async with app(document, size=size, look=look) as pilot:
         await pilot.press("1")
         for keys in ([], ["e"], ["0"], ["e"]):
@@ -261,116 +223,6 @@ async def test_a_hostile_file_name_is_harmless(app, tmp_path):
             await pilot.press(*keys)
             await pilot.pause()
             drawn(pane_of(pilot))
-
-
-# ------------------------------------------------------------------------------- opening
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "one.txt").write_text("the first note says this\n" * 40)
-    (tmp_path / "notes" / "two.md").write_text("the second one says that\n" * 40)
-    (tmp_path / "novel.txt").write_text("It was the best of times, it was the worst of times.\n" * 40)
-    (tmp_path / "binary.dat").write_bytes(bytes(range(256)) * 40)
-    (tmp_path / "wide.txt").write_text("text\n" * 40, encoding="utf-16")
-    (tmp_path / "empty.txt").write_text("")
-    (tmp_path / "\x1b[31mred.txt").write_text("x\n")
-    (tmp_path / "[b]bold.txt").write_text("x\n")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def wrong(pilot):
-    return str(pilot.app.screen.query_one(".wrong", Static).render())
-
-
-async def test_a_path_is_completed_tried_and_taken(app, folder):
-    async with app("to-be", size=(80, 24)) as pilot:
-        bench = pilot.app.bench
-        await pilot.press("1", "o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OpenPath))
-        await pilot.press("n", "o", "v", "tab")
-        assert pilot.app.screen.query_one(Input).value == "novel.txt"
-        await pilot.press("enter")
-        await until(pilot, lambda: not isinstance(pilot.app.screen, OpenPath))
-        assert bench.draft.data.dataset == str(folder / "novel.txt")
-        await until(pilot, lambda: bench.text.corpus is not None)
-        assert bench.text.corpus.characters == 53 * 40
-        await pilot.pause(0.3)
-        assert any("● novel.txt" in line for line in drawn(pane_of(pilot)))
-
-
-async def test_a_folder_is_a_corpus_too(app, folder):
-    async with app("to-be") as pilot:
-        await pilot.press("1", "o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OpenPath))
-        await pilot.press(*"no", "tab")
-        candidates = str(pilot.app.screen.query_one("#candidates", Static).render())
-        assert candidates.split() == ["notes/", "novel.txt"]
-        await pilot.press(*"tes/", "enter")
-        await until(pilot, lambda: pilot.app.bench.text.corpus is not None and not pilot.app.bench.draft.data.text)
-        assert pilot.app.bench.text.corpus.characters == 2 * 25 * 40
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"),
-    [("binary.dat", "binary"), ("wide.txt", "UTF-16"), ("empty.txt", "empty"), ("gone.txt", "does not exist"),
-     ("", "expected")],
-)  # fmt: skip
-async def test_what_cannot_be_learnt_from_says_why_and_changes_nothing(app, folder, name, reason):
-    async with app("to-be") as pilot:
-        before, corpus = pilot.app.bench.draft, pilot.app.bench.text.corpus
-        await pilot.press("1", "o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OpenPath))
-        pilot.app.screen.query_one(Input).value = name
-        await pilot.press("enter")
-        await until(pilot, lambda: reason in wrong(pilot))
-        assert isinstance(pilot.app.screen, OpenPath)
-        await pilot.press("escape")
-        await pilot.pause()
-        assert pilot.app.bench.draft is before
-        assert pilot.app.bench.text.corpus is corpus
-
-
-async def test_the_tree_offers_files_and_enter_takes_one(app, folder):
-    async with app("to-be") as pilot:
-        await pilot.press("1", "o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OpenPath))
-        tree = pilot.app.screen.query_one(DirectoryTree)
-        await until(pilot, lambda: len(tree.root.children) == 7)  # and the runs
-        labels = [str(node.label) for node in tree.root.children]
-        assert all(character.isprintable() for label in labels for character in label)
-        assert "[b]bold.txt" in labels
-        await pilot.press("down", *["down"] * (1 + labels.index("novel.txt")))
-        assert pilot.app.screen.query_one(Input).value == "novel.txt"
-        await pilot.press("tab")
-        assert pilot.app.screen.query_one(Input).has_focus
-        await pilot.press("down", "enter")
-        await until(pilot, lambda: pilot.app.bench.draft.data.dataset == str(folder / "novel.txt"))
-
-
-async def test_a_text_that_is_still_read_can_be_given_up(app, folder):
-    (folder / "large.txt").write_text("some words to count, and more of them\n" * 400_000)
-    async with app("to-be") as pilot:
-        before = pilot.app.bench.draft
-        await pilot.press("1", "o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OpenPath))
-        pilot.app.screen.query_one(Input).value = "large.txt"
-        await pilot.press("enter")
-        await until(pilot, lambda: "…" in wrong(pilot))
-        await pilot.press("escape")
-        await asyncio.sleep(0.2)
-        assert pilot.app.bench.draft is before
-
-
-async def test_a_pasted_escape_sequence_does_not_get_into_the_line(app, folder):
-    async with app("to-be") as pilot:
-        await pilot.press("1", "o")
-        await until(pilot, lambda: isinstance(pilot.app.screen, OpenPath))
-        pilot.app.post_message(events.Paste("\x1b]52;c;aGk=\x07novel.txt"))
-        await pilot.pause(0.1)
-        assert pilot.app.screen.query_one(Input).value.isprintable()
 
 
 async def test_a_click_moves_the_cursor_and_a_second_one_chooses(app):

@@ -1,43 +1,16 @@
 """The Samples pane: what it shows of a run, how it is scrubbed, and how a run ends."""
 
 import json
-import time
 
 import pytest
-from rich.cells import cell_len
+from strips import HOSTILE, SIZES, drawn, until
 
 from workbench.screen.samples import duration, last_at, samples_of
 from workbench.screen.slots import SAMPLES
 
-HOSTILE = (
-    "\x1b]52;c;aGk=\x07\x1b[2J\x1b[31mred\x9b1m 日本語 e\u0301\u0301\u0301\u0301 \u202eevil\u202c "
-    "\U0001f468\u200d\U0001f469 \U0001f1e9\U0001f1ea שלום \t\r\u2028 नमस्ते |\n"
-) * 5  # fmt: skip
-SIZES = [(60, 16), (80, 24), (120, 35), (200, 60)]
-
 
 def pane_of(pilot):
     return pilot.app.screen_stack[0].house.pane(SAMPLES)
-
-
-def drawn(pane):
-    """The lines of a pane as the terminal would get them, checked to be harmless and exactly as wide as the pane."""
-    lines = []
-    for y in range(pane.size.height):
-        strip = pane.render_line(y)
-        text = "".join(segment.text for segment in strip)
-        assert cell_len(text) == pane.size.width, (y, text)
-        assert all(character.isprintable() for character in text), (y, text)
-        assert not any(segment.control for segment in strip)
-        lines.append(text.rstrip())
-    return lines
-
-
-async def until(pilot, what, timeout=10):
-    deadline = time.monotonic() + timeout
-    while not what():
-        assert time.monotonic() < deadline, "it did not become true in time"
-        await pilot.pause(0.05)
 
 
 def told(step, text="x", prompt="\n"):
@@ -136,8 +109,8 @@ async def test_a_run_that_failed_says_why(app, made_run):
 
 @pytest.mark.parametrize("size", SIZES)
 async def test_hostile_samples_are_drawn_harmless_at_every_size(app, made_run, size):
-    hostile = [("sample", {"step": 50, "prompt": HOSTILE[:60], "text": HOSTILE}),
-               ("sample", {"step": 50, "prompt": "e", "text": "\u0301\u0301\u0301" + HOSTILE})]  # fmt: skip
+    hostile = [("sample", {"step": 50, "prompt": HOSTILE[:60], "text": HOSTILE * 5}),
+               ("sample", {"step": 50, "prompt": "e", "text": "\u0301\u0301\u0301" + HOSTILE * 5})]  # fmt: skip
     async with app(run=made_run(records=50, state="running", events=tuple(hostile)), size=size) as pilot:
         await pilot.press("6")
         for keys in ([], ["left"], ["0"]):

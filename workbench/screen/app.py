@@ -13,6 +13,7 @@ from textual.screen import Screen
 from workbench.errors import UsageError
 from workbench.screen.bench import Bench
 from workbench.screen.keys import KEYS
+from workbench.screen.link import Link
 from workbench.screen.main import Main
 from workbench.screen.themes import DARK, LIGHT, TERMINAL, THEMES
 
@@ -30,7 +31,7 @@ class Workbench(App[int]):
 
     def __init__(self, bench: Bench, *, look: str | None = None, big: bool = False) -> None:
         plain = bool(os.environ.get("NO_COLOR"))
-        super().__init__(ansi_color=True if plain else None)
+        super().__init__(driver_class=Link, ansi_color=True if plain else None)
         self.bench, self.big = bench, big
         self._look = TERMINAL if plain else LOOKS[look] if look else ""
         for theme in THEMES:
@@ -38,10 +39,21 @@ class Workbench(App[int]):
         few = self.console.color_system in (None, "standard")
         # Before the first stylesheet is read: a theme that is put on later costs a second reading of it.
         self.set_reactive(App.theme, self._look or (TERMINAL if few else DARK))
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables for themes that are not ours."""
         return dict(THEMES[0].variables)
+
+    def on_resize(self) -> None:
+        """A terminal may rearrange what it shows when its size changes."""
+        self.draw_anew()
+
+    def draw_anew(self) -> None:
+        """Send everything again, whatever the terminal shows by now."""
+        if isinstance(self._driver, Link):
+            self._driver.forget()
+        self.refresh()
 
     def get_default_screen(self) -> Screen[None]:
         return Main(self.bench, big=self.big)

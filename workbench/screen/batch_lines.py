@@ -88,14 +88,14 @@ def _strip_of(sheet: Sheet, width: int) -> tuple[Cuts, Marks, tuple[str, ...]]:
 
 
 def strip_line(sheet: Sheet, row: int, width: int) -> list[Run]:
-    """The whole training split on one line: where the step's rows were cut, where they share tokens, where `row` is."""
+    """The whole training split on one line: where the step's rows were cut, where they share tokens; ▲ is `row`."""
     _, marks, (left, right, told) = _strip_of(sheet, width)
     length = 1 if sheet.windows else sheet.T
     begin, end = cells_of(int(sheet.offsets[row]), length, sheet.train.n, len(marks))
     cells: list[Run] = []
     for n, mark in enumerate(marks.tolist()):
         glyph, ink = _STRIP[mark]
-        cells.append((glyph, "target" if begin <= n < end else ink))
+        cells.append(("▲", "mark") if begin <= n < end else (glyph, ink))
     return [(left, "dim"), *merged(cells), (right, "dim"), (told, "warn")]
 
 

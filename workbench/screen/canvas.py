@@ -98,13 +98,16 @@ class Canvas:
         glyphs = self._glyphs[cells]
         return not (self._bits[cells].any() or ((glyphs != ord(" ")) & (glyphs != ord("╌"))).any())
 
-    def emptiest(self, y: int, width: int) -> int:
-        """Where in a row of cells so many hide the least of what is drawn; of equals the rightmost."""
+    def emptiest(self, y: int, width: int) -> int | None:
+        """Where in a row of cells so many hide the fewest dots, of equals the rightmost; None where all hide words."""
+        if width > self.width:
+            return None
         glyphs = self._glyphs[y]
         words = (glyphs != ord(" ")) & (glyphs != ord("╌")) & (self._bits[y] == 0)
-        weight = np.unpackbits(self._bits[y][:, None], axis=1).sum(axis=1) + 8 * words
-        hidden = np.convolve(weight[::-1], np.ones(min(width, self.width)), "valid")
-        return int(len(hidden) - 1 - hidden.argmin())
+        weight = np.unpackbits(self._bits[y][:, None], axis=1).sum(axis=1) + np.where(words, np.inf, 0)
+        hidden = np.lib.stride_tricks.sliding_window_view(weight, width).sum(axis=1)[::-1]
+        best = int(hidden.argmin())
+        return len(hidden) - 1 - best if np.isfinite(hidden[best]) else None
 
     def rows(self) -> list[list[Run]]:
         """Each row as runs of one style, `width` characters together."""

@@ -123,8 +123,14 @@ def told(error: PresetError) -> str:
 
 
 def sentence(values: Mapping[str, Any]) -> str:
-    """lr = 3e-4, B = 8."""
-    return ", ".join(f"{key.rpartition('.')[2]} = {shown(value)}" for key, value in values.items() if value is not None)
+    """lr = 3e-4, B = 8. Of a text that is a corpus its beginning."""
+    return ", ".join(
+        f"{key.rpartition('.')[2]} = {shortened(shown(value))}" for key, value in values.items() if value is not None
+    )
+
+
+def shortened(text: str, most: int = 40) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def shown(value: Any) -> str:

@@ -1,17 +1,18 @@
 """A typed text as the corpus: what else has to change so that it can be trained on."""
 
+import re
 from typing import Any
 
 from workbench.data.corpus import open_kept
 from workbench.errors import WorkbenchError
 from workbench.preset import Preset
 from workbench.preset.files import LONGEST_PRESET
-from workbench.screen.command import quoted
 
 LONGEST = 1_000_000
 """Characters of a typed text. A longer one belongs into a file."""
 _ROOM = 65_536
 """Bytes of a preset beside its text."""
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 LONGEST_PROMPT = 12
 """Characters of the prompt that is taken from the text where the old one has others."""
 
@@ -20,7 +21,7 @@ def wrong_with(draft: Preset, text: str) -> str:
     """Why a text cannot be the corpus; "" if it can."""
     if not text:
         return "a text of at least one character, typed or pasted above"
-    if len(text) > LONGEST or len(quoted(text).encode("utf-8", "replace")) > LONGEST_PRESET - _ROOM:
+    if len(text) > LONGEST or _bytes_in_toml(text) > LONGEST_PRESET - _ROOM:
         return too_long(len(text))
     if (surrogate := next((c for c in text if "\ud800" <= c <= "\udfff"), None)) is not None:
         return f"it holds {surrogate!r}, which is no character; expected valid Unicode"
@@ -76,6 +77,12 @@ def told(draft: Preset, changes: dict[str, Any]) -> str:
     if "sample.prompt" in changes:
         parts.append(f"prompt {changes['sample.prompt']!r}")
     return f"fitted to {len(changes['data.text']):,} characters: {', '.join(parts)}" if parts else ""
+
+
+def _bytes_in_toml(text: str) -> int:
+    """At most so many bytes of a preset's file, without writing it: this is asked at every key."""
+    escaped = sum(map(text.count, '"\\\n\t\r\b\f'))
+    return len(text.encode("utf-8", "replace")) + escaped + 5 * len(_CONTROLS.findall(text))
 
 
 def _tokens(draft: Preset, text: str) -> int:

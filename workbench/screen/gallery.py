@@ -28,6 +28,8 @@ RECENT = 100
 _LOW = 8
 """Rows of curves of a chart in which a title takes much of the room."""
 _ZERO = Columns.of(0, 1, [0.0])
+_DEEP = 4
+"""Times below its column's mean at which a value is left below a logarithmic chart: it would take half of it."""
 _NEAR = 0.5
 """Heights of a chart: a line no further away than this is brought into it."""
 
@@ -41,11 +43,17 @@ class Box(NamedTuple):
     height: int
 
 
-def boxes(width: int, height: int, *, big: bool = False) -> dict[Name, Box]:
-    """The charts that there is room for: loss; from 10 rows lr below; from 17 gradient and speed, side by side."""
+def boxes(width: int, height: int, *, big: bool = False, begun: bool = True) -> dict[Name, Box]:
+    """The charts that there is room for: loss; from 10 rows lr below; from 16 gradient and speed, side by side.
+
+    `big` keeps to the loss. A run that has not begun has no gradient and no speed.
+    """
     if big or height < 10:
         return {"loss": Box(0, 0, width, height)}
-    if height < 17:
+    if not begun:
+        below = max(height * 2 // 5, 4)
+        return {"loss": Box(0, 0, width, height - below), "lr": Box(0, height - below, width, below)}
+    if height < 16:
         below = 4 if height < 14 else 5
         top, y, third = Box(0, 0, width, height - below), height - below, width // 3
         if width < 120:
@@ -83,7 +91,7 @@ class Gallery:
         """`height` rows of `width` cells; `now` is what the cursor stands on."""
         e = extent(self._bench, self._view)
         self._forget(e)
-        self.boxes = boxes(width, height, big=self._big)
+        self.boxes = boxes(width, height, big=self._big, begun=bool(self._bench.run and len(self._bench.run.curves)))
         rows: list[list[Run]] = [[] for _ in range(height)]
         for name, box in self.boxes.items():
             plot = self.plot(name, e, box.width, box.height, now)
@@ -112,9 +120,9 @@ class Gallery:
 
     def y(self, name: str, columns: Sequence[Columns], near: Sequence[float] = (), *, log: bool = False) -> Range:
         """The range of these columns, and of the values near to it; the one before while it fits."""
-        seen = [*columns]
+        seen = [replace(c, low=np.maximum(c.low, c.mean / _DEEP)) for c in columns] if log else [*columns]
         if near:
-            low, high = y_range(columns, log=log)
+            low, high = y_range(seen, log=log)
             there = any(c.present.any() for c in columns)
             reach = _NEAR * (high - low) if there else float("inf")
             seen.append(Columns.of(0, 1, [v for v in near if low - reach <= v <= high + reach]))

@@ -51,6 +51,7 @@ KEYS = (
     Key("ctrl+s", "^s", "save", "save preset", "save the preset under its name or another", rank=26),
     Key("y", "y", "copy", "copy command", "copy and show the headless command of what is on the screen", rank=10),
     Key("0", "0", "whole", "whole", "give the whole screen to this pane, and take it back", rank=9),
+    Key("ctrl+l", "^l", "draw_anew", "draw anew", "draw the whole screen again, after something else wrote on it"),
     Key("tab", "tab", "cycle(1)", "next", "the next pane"),
     Key("shift+tab", "⇧tab", "cycle(-1)", "previous", "the pane before"),
     Key("escape", "esc", "leave", "leave", "leave what was entered; whole screen back"),

@@ -75,9 +75,10 @@ def parts(bench: Bench, view: View, marks: Marks, e: Extent, n: int) -> Parts:
 
 
 def _predicted(bench: Bench, e: Extent) -> list[Points]:
-    end = e.now + max(bench.now.schedule.steps - (len(bench.run.curves) if bench.run else 0), 0) * e.a_step
-    if bench.run is not None and bench.run.over:
-        end = e.now
+    run = bench.run
+    end = e.now + max(bench.now.schedule.steps - (len(run.curves) if run else 0), 0) * e.a_step
+    if run is not None and run.over:
+        end = e.now if run.state == "done" else math.inf
     made = [(x, guess) for x, guess in zip((0.0, end), bench.predicted, strict=True) if guess is not None]
     if not made:
         return []
@@ -85,10 +86,10 @@ def _predicted(bench: Bench, e: Extent) -> list[Points]:
     return [Points(GUESS, "staged", x, y, "?")]
 
 
-def losses_at(bench: Bench, view: View, step: int) -> list[tuple[str, float]]:
-    """Letter and smoothed loss of each other run that has been there."""
-    found = [(letter, average_at(run.curves, step, view.level or 0.9)) for letter, _, run in others(bench)]
-    return [(letter, loss) for letter, loss in found if loss is not None]
+def losses_at(bench: Bench, view: View, step: int) -> list[tuple[str, float, str]]:
+    """Letter, smoothed loss and ink of each other run that has been there."""
+    found = [(letter, average_at(run.curves, step, view.level or 0.9), ink) for letter, ink, run in others(bench)]
+    return [(letter, loss, ink) for letter, loss, ink in found if loss is not None]
 
 
 # ------------------------------------------------------------------------------------------ floors
@@ -137,6 +138,7 @@ def notes(bench: Bench, width: int) -> tuple[str, ...]:
     if run is not None:
         return (f"{run.state} before its first step",)
     V = log_vocabulary(bench)
-    start = f"space starts; ln V = {V:.3f} is where an untrained model begins" if V is not None else "space starts"
-    lines = [start, "p: predict the loss first"]
-    return tuple(line for line in lines if len(line) + 2 <= width) or ("space starts",)
+    starts = ["space starts"]
+    if V is not None:
+        starts = [f"space starts; ln V = {V:.3f}{more}" for more in (" is where an untrained model begins", "")] + starts
+    return next(line for line in starts if len(line) + 2 <= width or line == starts[-1]), "p: predict the loss first"

@@ -183,6 +183,9 @@ class Main(Acts, Screen[None]):
         order = list(TITLES)
         self.house.show(order[(order.index(self.house.focused) + by) % len(order)])
 
+    def action_draw_anew(self) -> None:
+        self.app.draw_anew()  # type: ignore[attr-defined]  # Workbench, which imports this module
+
     def action_whole(self) -> None:
         self.house.make_whole(not self.house.whole)
 

@@ -57,18 +57,18 @@ def _words(values: dict[str, Any], events: Sequence[Event]) -> str:
         parts.append("✗ not finite")
     if flags & SPIKE:
         parts.append("! spike")
-    if flags & CLIPPED:
-        parts.append("clipped")
     for event in sorted(events, key=lambda e: list(_MARKS).index(e["type"])):
         kind, what = event["type"], told([event])[0].what
         # An edit's own words say at which step it acts, a checkpoint's name too.
         where = f"eval at {event['step']:,}: " if kind == "eval" else "saved " if kind == "checkpoint" else ""
         parts.append(f"{_MARKS[kind]} {where}{what}")
+    if flags & CLIPPED:
+        parts.append("clipped")
     return "  ".join(parts)
 
 
-def figures(now: Moment, others: Sequence[tuple[str, float]] = ()) -> list[tuple[str, str, str]]:
-    """(name, value, ink) of each figure, the most important first. `others` are letters and losses of other runs."""
+def figures(now: Moment, others: Sequence[tuple[str, float, str]] = ()) -> list[tuple[str, str, str]]:
+    """(name, value, ink) of each figure, the most important first. `others` are letter, loss and ink of other runs."""
     v = now.values
     out = [("step", f"{now.step:,}", "value"), ("train", _loss(v["loss"]), "train")]
     if now.average is not None:
@@ -76,7 +76,7 @@ def figures(now: Moment, others: Sequence[tuple[str, float]] = ()) -> list[tuple
     if now.evaluated and now.evaluated.get("val_loss") is not None:
         when = "" if now.evaluated["step"] == now.step else f" at {now.evaluated['step']:,}"
         out.append(("val", _about(now.evaluated["val_loss"]) + when, "val"))
-    out += [(letter, _about(loss), f"over-{i % 4 + 1}") for i, (letter, loss) in enumerate(others)]
+    out += [(letter, _about(loss), ink) for letter, loss, ink in others]
     out.append(("ppl", perplexity(v["loss"]), ""))
     out.append(("lr", number(v["lr"]), "lr"))
     out.append(("‖g‖", number(v["grad_norm"]), "grad"))
@@ -109,6 +109,8 @@ def predictions(
     The first is held against the loss of step 0; the last against the final validation, or the smoothed loss where
     nothing is validated.
     """
+    if predicted == (None, None):
+        return []
     known = known_losses(run, level)
     return [
         (where, guess, it)
@@ -133,11 +135,10 @@ def known_losses(run: Followed | None, level: float) -> tuple[float | None, floa
 
 
 def verdict(found: Sequence[tuple[str, float, float | None]]) -> str:
-    """How far off they were, or what was predicted."""
-    parts = [
-        f"{where} predicted {guess:g}"
-        if known is None
-        else f"{where} {known:.3f}, predicted {guess:g}: off by {abs(known - guess):.3f}"
-        for where, guess, known in found
+    """How far off those were that are known by now; of none, what was predicted."""
+    known = [
+        f"{where}: {it:.3f}, predicted {guess:g}, off by {abs(it - guess):.3f}"
+        for where, guess, it in found
+        if it is not None
     ]
-    return " · ".join(parts)
+    return " · ".join(known or [f"{where}: predicted {guess:g}" for where, guess, _ in found])

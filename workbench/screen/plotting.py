@@ -170,19 +170,22 @@ def _cut(canvas: Canvas, axes: Axes, series: Sequence[Series], legend: int) -> N
 
 def _name_floor(canvas: Canvas, y: int, words: str, others: set[int]) -> None:
     """Where nothing is hidden and no other line runs; else on the line itself, where the least is hidden."""
-    right = canvas.width - len(words)
-    for x, row in ((right, y), (0, y), (right, y - 1), (right, y + 1)):
+    right, inside = canvas.width - len(words), canvas.emptiest(y, len(words) + 1)
+    places = [(right, y), (0, y), (right, y - 1), (right, y + 1)]
+    if inside is not None and canvas.free(inside, y, len(words) + 1):
+        places.insert(2, (inside, y))
+    for x, row in places:
         if 0 <= row < canvas.height and row not in others and canvas.free(x, row, len(words)):
-            canvas.text(x, row, words if x else words[1:] + " ", "floor")
+            canvas.text(x, row, (words if x else words[1:]) + " ", "floor")
             return
-    words += " "
-    canvas.text(canvas.emptiest(y, len(words)), y, words, "floor")
+    if inside is not None:
+        canvas.text(inside, y, f"{words} ", "floor")
 
 
 def _legend(canvas: Canvas, plot: Plot) -> int:
     """The title and the series at the top right, as many as there is room for. Returns where they begin."""
     parts = [(single(plot.title), "title")]
-    for series in plot.series:
+    for series in sorted(plot.series, key=lambda s: bool(s.letter)):
         if not (series.label or series.letter):
             continue
         sample = series.letter or _SAMPLES[series.look][0 if plot.braille else 1]

@@ -67,14 +67,17 @@ def target(text: str) -> Path:
     if not text or "\0" in text:
         raise NotSaved("expected a path, such as ./mine.toml")
     path = Path(os.path.expanduser(text)).absolute()
-    if text.endswith(os.sep) or path.is_dir():
-        raise NotSaved(f"{text} is a folder; expected a file, such as {text.rstrip(os.sep)}/mine.toml")
-    if not path.suffix:
-        path = path.with_name(f"{path.name}.toml")
-    if path.exists() and not path.is_file():
-        raise NotSaved(f"{path} is not a regular file; expected a preset")
-    if not path.parent.is_dir():
-        raise NotSaved(f"{path.parent}: there is no such folder")
+    try:
+        if text.endswith(os.sep) or path.is_dir():
+            raise NotSaved(f"{text} is a folder; expected a file, such as {text.rstrip(os.sep)}/mine.toml")
+        if not path.suffix:
+            path = path.with_name(f"{path.name}.toml")
+        if path.exists() and not path.is_file():
+            raise NotSaved(f"{path} is not a regular file; expected a preset")
+        if not path.parent.is_dir():
+            raise NotSaved(f"{path.parent}: there is no such folder")
+    except OSError as error:
+        raise NotSaved(f"{text}: no file can be there ({error.strerror})") from None
     return path
 
 

@@ -4,7 +4,7 @@ The colours of the first two sit on the 256-colour cube, because COLORTERM seldo
 rounded there. Series are told apart by mark and label as well, so that no theme is needed to read a chart.
 """
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK, LIGHT, TERMINAL = "workbench-dark", "workbench-light", "workbench-terminal"
 
@@ -48,6 +48,7 @@ THEMES = (
         error="ansi_bright_red", success="ansi_green", foreground="ansi_default", background="ansi_default",
         surface="ansi_default", panel="ansi_default", boost="ansi_default",
         variables={
+            **BUILTIN_THEMES["ansi-dark"].variables,
             "train": "ansi_blue", "smooth": "ansi_bright_cyan", "val": "ansi_bright_yellow", "lr": "ansi_bright_green",
             "plan": "ansi_green", "floor": "ansi_magenta", "grad": "ansi_bright_magenta", "speed": "ansi_cyan",
             "edit": "ansi_bright_yellow", "muted": "ansi_bright_black", "line": "ansi_bright_black",

@@ -90,19 +90,3 @@ class Line(Dialog[str]):
             self.query_one(".wrong", Static).update(plain(wrong, newlines=True))
         else:
             self.dismiss(event.value)
-
-
-class Page(Dialog[None]):
-    """Something to read, with its markup; any of escape, enter, q leaves."""
-
-    BINDINGS = [Binding("escape,enter,q,question_mark", "leave", "leave")]  # noqa: RUF012
-
-    def __init__(self, title: str, text: str) -> None:
-        super().__init__(title)
-        self._text = text
-
-    def body(self) -> ComposeResult:
-        from textual.containers import VerticalScroll
-
-        with VerticalScroll():
-            yield Static(self._text)

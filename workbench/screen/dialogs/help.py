@@ -24,6 +24,7 @@ TWO_COLUMNS = 96
 """Columns of the text from which the keys stand in two columns."""
 SHOWN = 9
 """Columns of a key's name."""
+_ARROWS = frozenset("←→↑↓")
 Styled = tuple[str, str]
 Section = tuple[str, list[tuple[str, str]]]
 """A title, and what each of its keys is called and does."""
@@ -43,13 +44,17 @@ def help_page(main: "Main") -> "Help":
 
 
 def told(found: list[Key]) -> list[tuple[str, str]]:
-    """One line a key. Keys whose name another line holds (`→` after `←→`) are told there."""
-    lines: list[tuple[str, str]] = []
+    """One line a key. The arrows that another line shows too (`→` after `←→`) are told there."""
+    lines = []
     for key in found:
-        if any(key.shown in shown and key.shown != shown for shown, _ in lines):
-            continue
-        partners = [k for k in found if k is not key and k.shown in key.shown and k.shown not in ("", key.shown)]
-        lines.append((key.shown, key.label if partners else key.help))
+        others = [other.shown for other in found if other is not key and _ARROWS.issuperset(other.shown)]
+        if _ARROWS.issuperset(key.shown):
+            if any(key.shown in shown and key.shown != shown for shown in others):
+                continue
+            together = any(shown in key.shown and shown != key.shown for shown in others)
+            lines.append((key.shown, key.label if together else key.help))
+        else:
+            lines.append((key.shown, key.help))
     return lines
 
 

@@ -21,7 +21,7 @@ from workbench.screen.shelf_of_runs import Row, Shelf
 if TYPE_CHECKING:
     from workbench.screen.main import Main
 
-NAME = 28
+NAME = 24
 FACTS = {"done": 4, "loss": 6, "val": 6, "B·T·accum": 9, "lr": 6}
 """Cells of a run's name, and of its facts: together what the box leaves of eighty columns."""
 

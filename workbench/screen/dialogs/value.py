@@ -6,7 +6,7 @@ from workbench import preset as presets
 from workbench.preset import PresetError
 from workbench.screen.command import written
 from workbench.screen.dialogs.base import Choice, Line
-from workbench.screen.edits import shown, told
+from workbench.screen.edits import shortened, shown, told
 
 if TYPE_CHECKING:
     from workbench.screen.bench import Bench
@@ -66,6 +66,5 @@ def wrong_with(bench: "Bench", name: str, text: str) -> str:
 def _told(value: object) -> str:
     """A value in a sentence: a text shows where it begins and ends."""
     if isinstance(value, str):
-        quoted = written(value) if value else '""'
-        return quoted if len(quoted) <= 40 else f"{quoted[:39]}…"
+        return shortened(written(value[:40])) if value else '""'
     return shown(value)

@@ -66,9 +66,7 @@ class Pane(Lined, can_focus=True):
 
     def redraw(self) -> None:
         super().redraw()
-        subtitle = escape(self.caption())
-        if subtitle != self.border_subtitle:
-            self.border_subtitle = subtitle
+        self._subtitle()
 
     def on_mount(self) -> None:
         self._title()
@@ -85,6 +83,12 @@ class Pane(Lined, can_focus=True):
 
     def on_resize(self) -> None:
         self._title()
+        self._subtitle()
+
+    def _subtitle(self) -> None:
+        subtitle = escape(self.caption())
+        if subtitle != self.border_subtitle:
+            self.border_subtitle = subtitle
 
     def _title(self) -> None:
         """The tabs of the slot, this one marked; digits alone where the words do not fit."""

@@ -20,7 +20,7 @@ from workbench.screen.slots import BATCH, CHARTS
 from workbench.screen.view import PAN, Mode, View
 
 INKS = {
-    "label": "dim", "note": "dim", "cursor": "mark", "mark-checkpoint": "check", "mark-eval": "eval",
+    "label": "dim", "note": "", "cursor": "mark", "mark-checkpoint": "check", "mark-eval": "eval",
     "mark-edit": "edit", "mark-spike": "spike", "mark-nonfinite": "nan",
 }  # fmt: skip
 """The inks of a chart's own styles; the others are inks already."""
@@ -37,15 +37,13 @@ class Charts(Pane):
         super().__init__(bench)
         self.view = View()
         self._now: Moment | None = None
-        self._others: list[tuple[str, float]] = []
+        self._others: list[tuple[str, float, str]] = []
         self._dragged: tuple[int, int, bool] | None = None
         """Where the mouse went down, where it was last, and whether it has moved."""
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.gallery = Gallery(
-            self.bench, self.view, big=bool(getattr(self.app, "big", False)), braille=_has_braille()
-        )
+        self.gallery = Gallery(self.bench, self.view, big=bool(getattr(self.app, "big", False)), braille=_has_braille())
 
     # ------------------------------------------------------------------------------- drawing
 
@@ -67,16 +65,17 @@ class Charts(Pane):
     def _told(self, width: int, height: int) -> list[list[Run]]:
         """The line of the cursor's values, and one of what happened there, where there is room for it."""
         assert self._now is not None
-        line: list[Run] = []
+        lines: list[list[Run]] = [[]]
         for name, value, ink in figures(self._now, self._others):
-            need = len(name) + bool(name) + len(value) + 2
-            if sum(len(text) for text, _ in line) + need > width:
-                break
-            line += [(f"{name} ", "dim")] if name else []
-            line += [(value, ink), ("  ", "")]
+            need = len(name) + bool(name) + len(value)
+            if _length(lines[-1]) + need > width:
+                lines.append([])
+            lines[-1] += [(f"{name} ", "dim")] if name else []
+            lines[-1] += [(value, ink), ("  ", "")]
         if height < ROOM:
-            return [line]
-        return [line, [(fit(self._now.words, width), "edit")]]
+            return lines[:1]
+        second = lines[1] if len(lines) > 1 else []
+        return [lines[0], [*second, (fit(self._now.words, width - _length(second)), "edit")]]
 
     def caption(self) -> str:
         run, room = self.bench.run, self.size.width - 2
@@ -89,7 +88,7 @@ class Charts(Pane):
         else:
             parts = self._state()
             guessed = verdict(predictions(run, self.bench.predicted, self.view.level))
-            parts = [guessed, *parts] if guessed else parts
+            parts[1:1] = [guessed] if guessed else []
         out = ""
         for part in parts:
             longer = f"{out} · {part}" if out else part
@@ -296,6 +295,10 @@ class Charts(Pane):
         self.view.cursor = view.landmark(self.bench, self.view, begin + cell * width, begin + (cell + 1) * width)
         self.view.mode = "cursor"
         self._pointed()
+
+
+def _length(line: Sequence[Run]) -> int:
+    return sum(len(text) for text, _ in line)
 
 
 def _has_braille() -> bool:

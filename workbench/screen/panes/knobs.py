@@ -31,7 +31,7 @@ DRAG = 3
 
 class Knobs(Pane):
     number = KNOBS
-    concerns = frozenset(("knobs", "run", "status", "text", "launch", "theme", "events"))
+    concerns = frozenset(("knobs", "run", "status", "text", "launch", "theme", "events", "time"))
     BINDINGS = keys.bindings(KNOBS)
 
     def __init__(self, *arguments: object) -> None:
@@ -94,37 +94,35 @@ class Knobs(Pane):
         )
 
     def _list(self, now: Preset, then: Preset, width: int, height: int) -> list[Line]:
-        lines = self._differences(then, width) if self.differing else self._knobs(now, then, width)
+        if self.differing:
+            lines = self._differences(then, width)
+            self._top, self._shown = min(self._top, max(len(lines) - height, 0)), []
+            return lines[self._top : self._top + height]
         names = self._lines()
-        if self._follow and not self.differing and self.selected in names:
+        if self._follow and self.selected in names:
             at = names.index(self.selected)
             self._top = min(max(self._top, at - height + 1), at)
-        self._top = min(self._top, max(len(lines) - height, 0))
-        self._shown = [] if self.differing else names[self._top : self._top + height]
-        return lines[self._top : self._top + height]
-
-    def _knobs(self, now: Preset, then: Preset, width: int) -> list[Line]:
+        self._top = min(self._top, max(len(names) - height, 0))
+        self._shown = names[self._top : self._top + height]
         leaves = [key.leaf for key in (*self._live, *self._dead)]
         before, after = flat(now), flat(then)
         three = max(len(shown(after[name])) for name in THREE)
 
-        def line(key: Key) -> Line:
-            alone = leaves.count(key.leaf) == 1 or key.name in knobs.FIRST
-            here = key.name == self.selected
+        def line(name: str) -> Line:
+            if not name:
+                return [("─ these need a new run ".ljust(width, "─"), "axis")]
+            key = presets.KEYS[name]
+            alone = leaves.count(key.leaf) == 1 or name in knobs.FIRST
+            here = name == self.selected
             ink = "select" if here else ""
             room = 30 if width >= WITH_DOCS else width - NAME - 1
-            value = self._turned(key, before.get(key.name), after.get(key.name), room, three)
+            value = self._turned(key, before.get(name), after.get(name), room, three)
             rest = width - NAME - 1 - sum(cell_len(text) for text, _ in value)
-            drawn = [
-                ("▸" if here else " ", "mark"),
-                ((key.leaf if alone else f"{key.table} {key.leaf}").ljust(NAME), ""),
-            ]
-            return [
-                (text, f"{style} {ink}".strip()) for text, style in (*drawn, *value, *self._told_of(key, rest, room))
-            ]
+            called = key.leaf if alone else f"{key.table} {key.leaf}"
+            drawn = [("▸" if here else " ", "mark"), (called.ljust(NAME), ""), *value, *self._told_of(key, rest, room)]
+            return [(text, f"{style} {ink}".strip()) for text, style in drawn]
 
-        between: Line = [("─ these need a new run ".ljust(width, "─"), "axis")]
-        return [*map(line, self._live), between, *map(line, self._dead)]
+        return [line(name) for name in self._shown]
 
     def _turned(self, key: Key, old: object, new: object, room: int, three: int) -> Line:
         """The value in force and the staged one; the lock joins B, T and accum, whose values are `three` wide."""
@@ -295,7 +293,9 @@ def _value(key: Key, value: object, room: int) -> str:
     """A value in at most `room` columns. Of a path the end is what tells it apart."""
     if value is None:
         return "–"
-    text = plain(shown(value))
+    text = shown(value)
+    # A corpus may stand here: what cannot be seen is not looked at.
+    text = plain(text[-4 * room :] if key.name == "data.dataset" else text[: 4 * room])
     if key.name == "data.text" and not value:
         text = "none: t types one"
     if cell_len(text) <= room:
@@ -307,8 +307,13 @@ def _value(key: Key, value: object, room: int) -> str:
 
 def _figure(c: consequences.Consequence, label: int, width: int) -> list[Line]:
     """A consequence on one line, or on as many as it needs, broken before the arrow and the note."""
-    lines: list[Line] = [[(c.label.ljust(label), "dim"), (c.before, "value")]]
-    used = label + cell_len(c.before)
+    if len(c.label) + 1 + cell_len(c.before) > width:
+        lines: list[Line] = [[(fit(c.label, width), "dim")], [(fit(f" {c.before}", width), "value")]]
+        used = width
+    else:
+        label = min(label, width - cell_len(c.before))
+        lines = [[(c.label.ljust(label), "dim"), (c.before, "value")]]
+        used = label + cell_len(c.before)
     for text, ink in ((f" → {c.after}*" if c.after else "", "staged"), (f"  {c.note}" if c.note else "", "dim")):
         if not text:
             continue
@@ -316,7 +321,7 @@ def _figure(c: consequences.Consequence, label: int, width: int) -> list[Line]:
             lines[-1].append((text, ink))
             used += cell_len(text)
         else:
-            text = text if ink == "staged" else text.strip()
+            text = fit(text if ink == "staged" else text.strip(), min(cell_len(text), width))
             indent = min(label - (3 if ink == "staged" else 0), max(width - cell_len(text), 0))
             lines.append([(" " * indent, ""), (text, ink)])
             used = indent + cell_len(text)
