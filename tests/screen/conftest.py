@@ -99,7 +99,7 @@ def app(bench: MadeBench) -> MadeApp:
     @asynccontextmanager
     async def start(
         preset: str | Mapping[str, Any] = "to-be", *, size: tuple[int, int] = (120, 35), run: Path | None = None,
-        look: str | None = None, big: bool = False, **more: Any,
+        look: str | None = "dark", big: bool = False, **more: Any,
     ) -> AsyncIterator[Pilot[int]]:  # fmt: skip
         made = bench(preset, run=run, **more)
         async with Workbench(made, look=look, big=big).run_test(size=size) as pilot:

@@ -159,3 +159,24 @@ def test_free_cells_are_those_without_a_curve() -> None:
     line(canvas, [1.0] * 4 + [NAN] * 12)
     assert not canvas.free(0, 0, 3)
     assert canvas.free(2, 0, 6)
+
+
+def test_a_vertical_line_colours_the_curve_that_it_crosses() -> None:
+    canvas = Canvas(4, 2)
+    line(canvas, [1.0] * 8)
+    before = dots(canvas)
+    canvas.vline(4, "cursor")
+    assert drawn(canvas)[1] == "  │ "
+    assert dots(canvas) == before
+    assert [style for _, style in canvas.rows()[0]] == ["s", "cursor", "s"]
+
+
+def test_the_emptiest_place_hides_the_fewest_dots_and_no_words() -> None:
+    canvas = Canvas(10, 1)
+    canvas.text(8, 0, "ab", "t")
+    line(canvas, [0.0] * 10 + [NAN] * 10)
+    assert canvas.emptiest(0, 3) == 5
+    assert canvas.emptiest(0, 5) == 3
+    canvas.text(4, 0, "x", "t")
+    assert canvas.emptiest(0, 5) is None
+    assert canvas.emptiest(0, 11) is None

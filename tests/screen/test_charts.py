@@ -35,9 +35,9 @@ async def test_a_run_is_there_at_every_size(app: MadeApp, made_run: MadeRun, siz
         assert ("learning rate" in shown(pilot)) == (size != (60, 16))
         assert ("grad norm" in shown(pilot)) == (size[0] >= 120)
         assert "whole run" in shown(pilot)
-        for key in "v", "left", "z", "f", "m", "l", "x", "x", "escape":
-            await pilot.press(key)
-            assert "loss, nats" in shown(pilot)
+        await pilot.press("v", "z")
+        assert "zoom ←→↑↓" in shown(pilot)
+        assert "loss, nats" in shown(pilot)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -46,7 +46,8 @@ async def test_before_a_run_it_invites(app: MadeApp, size: tuple[int, int]) -> N
         await pilot.press("5")
         assert "space starts" in shown(pilot)
         assert "planned" in shown(pilot)
-        await pilot.press("v", "left", "up", "down", "enter", "home", "end")
+        if size == (80, 24):
+            await pilot.press("v", "left", "up", "enter", "home")
         assert pane(pilot).view.mode != "cursor"
 
 
@@ -96,13 +97,13 @@ async def test_arrows_alone_begin_a_cursor_or_a_zoom(app: MadeApp, made_run: Mad
 
 async def test_zoom_stays_around_the_cursor(app: MadeApp, made_run: MadeRun) -> None:
     async with app(run=made_run(records=500), size=(120, 35)) as pilot:
-        await pilot.press("5", "v", "end", *["up"] * 4)
+        await pilot.press("5", "v", "end", "up", "up")
         view = pane(pilot).view
         assert view.mode == "cursor"
         assert view.zoomed is not None
         begin, end = view.zoomed
         assert begin <= 499 < end
-        await pilot.press(*["pageup"] * 12)
+        await pilot.press(*["pageup"] * 8)
         begin, end = view.zoomed
         assert view.cursor is not None
         assert begin <= view.cursor < end < 500
@@ -125,14 +126,14 @@ async def test_smoothing_axis_and_log(app: MadeApp, made_run: MadeRun) -> None:
 async def test_predict_first(app: MadeApp, made_run: MadeRun) -> None:
     async with app(DOCUMENT, size=(120, 35)) as pilot:
         await pilot.press("5", "p")
-        await pilot.press(*"soon", "enter", "enter")
+        await pilot.press(*"so", "enter", "enter")
         assert "expected a loss" in pilot.app.screen.query_one(".wrong").render().plain  # type: ignore[union-attr]
-        await pilot.press(*["backspace"] * 4, *"4.6", "enter", *"1.5", "enter")
+        await pilot.press(*["backspace"] * 2, *"4.6", "enter", *"1.5", "enter")
         await pilot.pause()
         assert pilot.app.bench.predicted == (4.6, 1.5)  # type: ignore[attr-defined]
         assert "? predicted" in shown(pilot)
         assert "step 0: predicted 4.6" in shown(pilot)
-    async with app(run=made_run(records=300), size=(120, 35)) as pilot:
+    async with app(run=made_run(records=300), size=(80, 24)) as pilot:
         pilot.app.bench.predicted = (4.0, None)  # type: ignore[attr-defined]
         pane(pilot).redraw()
         assert "predicted 4, off by" in shown(pilot)
@@ -199,7 +200,7 @@ async def test_a_live_run_is_drawn_as_it_grows_and_its_caption_rests(app: MadeAp
         deadline = time.monotonic() + 5
         while len(pilot.app.bench.run.curves) < 400 and time.monotonic() < deadline:  # type: ignore[attr-defined]
             await pilot.pause(0.05)
-        await pilot.pause(0.8)
+        await pilot.pause(0.6)
         assert shown(pilot) != before
         assert pane(pilot).border_subtitle == caption
         it = pane(pilot)

@@ -123,7 +123,7 @@ def test_the_figures_are_those_of_the_plan(bench: Any) -> None:
     it = bench("to-be")
     told = found(it)
     assert told["B·T·accum"].before == "4·8·1 = 32"
-    assert told["an epoch"].before == "0.594 steps; 337 in all"
+    assert told["an epoch"].before == "0.594 steps; 337 planned"
     assert told["parameters"].before == f"{parameters.total(parameters.itemise(it.draft.model, 9, 8)):,}"
     assert told["memory"].note == "estimated, uncalibrated"
     assert told["memory"].before == consequences.bytes_told(parameters.total(memory.estimate(it.draft, 9)))

@@ -185,3 +185,35 @@ def test_a_longer_run_changes_the_last_columns_alone(tmp_path: Path) -> None:
     for before, after in zip(*frames, strict=True):
         assert before[: edge - 1] == after[: edge - 1]
     assert frames[0] != frames[1]
+
+
+def test_notes_stand_in_the_middle_and_what_has_no_label_is_silent() -> None:
+    flat = Columns.of(0, 64, np.full(columns_of(80), 2.0))
+    plot = Plot("t", 0, 64, (Series("", "raw", flat),), (Points("", "val", np.array([1.0]), np.array([2.0])),))
+    assert shown(plot)[0].rstrip().endswith("t")
+    rows = shown(replace(plot, notes=("space starts", "p: predict")))
+    (y,) = (y for y, row in enumerate(rows) if "space starts" in row)
+    assert y in (5, 6)
+    assert rows[y].index("space") - GUTTER == pytest.approx((80 - GUTTER - len("space starts")) / 2, abs=1)
+    assert "p: predict" in rows[y + 1]
+
+
+def test_a_floor_under_a_noisy_curve_keeps_its_name_and_hides_no_words() -> None:
+    random = np.random.default_rng(0)
+    noisy = Columns.of(0, 64, random.random(columns_of(80)))
+    low, high = np.zeros_like(noisy.mean), np.ones_like(noisy.mean)
+    series = Series("train", "raw", replace(noisy, low=low, high=high), "raw")
+    rows = shown(Plot("loss", 0, 64, (series,), floors=(Floor(0.5, "bigram"),), y=(0, 1)))
+    assert sum("bigram 0.5" in row for row in rows) == 1
+    title = Plot("loss " * 14, 0, 64, floors=(Floor(1.0, "bigram"), Floor(0.9, "unigram")), y=(0, 1))
+    rows = shown(title, height=8)
+    assert "bigram" not in rows[0]
+    assert rows[0].count("loss") == 14
+
+
+def test_the_least_tick_of_a_wide_logarithm_is_no_zero() -> None:
+    wide = Columns.of(0, 64, np.geomspace(1, 2e7, columns_of(80)))
+    rows = shown(Plot("loss", 0, 64, (Series("train", "raw", wide),), log=True), height=9)
+    ticks = [row.split("┤")[0].strip() for row in rows if "┤" in row]
+    assert "0" not in ticks
+    assert "10k" in ticks

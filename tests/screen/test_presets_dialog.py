@@ -265,6 +265,17 @@ def test_a_text_that_cannot_be_trained_on_is_told(text: str, wrong: str) -> None
     assert wrong in fitting.wrong_with(presets.load("char").preset, text)
 
 
+@pytest.mark.parametrize("character", ["a", '"', "\n", "\x01", "é", "日"])
+def test_a_text_that_is_let_through_fits_into_a_preset(character: str, tmp_path: Path) -> None:
+    """What a worker is started with is a preset, and no preset is longer than 1 MiB."""
+    draft = presets.load("char").preset
+    longest = max(n for n in range(100_000, 1_000_001, 25_000) if not fitting.wrong_with(draft, character * n))
+    preset = presets.apply(draft, {"data.text": character * longest})
+    saving.save(tmp_path / "a.toml", preset)
+    assert presets.load(str(tmp_path / "a.toml")).preset == preset
+    assert (tmp_path / "a.toml").stat().st_size > 850_000
+
+
 async def test_a_pasted_text_is_kept_as_it_is_and_never_drawn_raw(app: Any) -> None:
     async with app("char") as pilot:
         await pilot.press("t")
@@ -315,7 +326,7 @@ async def test_a_terminals_paste_ends_its_lines_as_ours(app: Any) -> None:
         deadline = time.monotonic() + 10
         while not pilot.app.bench.draft.data.text and time.monotonic() < deadline:
             await pilot.pause(0.05)
-        assert pilot.app.bench.draft.data.text.count("\n") == 29_999
+        assert pilot.app.bench.draft.data.text.count("\n") == 30_001
 
 
 def line(pilot: Pilot[int]) -> str:

@@ -9,6 +9,7 @@ from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.knobs import lr_changes
 from workbench.screen.panes.runs import Runs
 from workbench.screen.slots import BATCH
+from workbench.screen.telling import trouble
 
 if TYPE_CHECKING:
     from workbench.screen.main import Main
@@ -47,13 +48,12 @@ class Acts:
         run = bench.run
         saved = run.last("checkpoint")
         step = saved["step"] if saved else 0
-        words = f"{run.name} is {run.state}."
-        reason = run.status.reason if run.status else ""
+        words = trouble(run) or f"{run.name} is {run.state}."
         options = [
             ("r", f"resume it from step {step:,}" + ("" if saved else ", its beginning (no checkpoint)")),
             ("n", "start a new run with the settings on the screen"),
         ]
-        answer = await self._main.app.push_screen_wait(Choice("Go on?", f"{words} {reason}".strip(), options))
+        answer = await self._main.app.push_screen_wait(Choice("Go on?", words, options))
         if answer == "r":
             bench.resume()
         elif answer == "n":

@@ -36,7 +36,7 @@ class Workbench(App[int]):
         self._look = TERMINAL if plain else LOOKS[look] if look else ""
         for theme in THEMES:
             self.register_theme(theme)
-        few = self.console.color_system in (None, "standard")
+        few = self.console.color_system == "standard"
         # Before the first stylesheet is read: a theme that is put on later costs a second reading of it.
         self.set_reactive(App.theme, self._look or (TERMINAL if few else DARK))
         self.stylesheet.set_variables(self.get_css_variables())

@@ -20,7 +20,9 @@ from workbench.runs.settings import Held
 from workbench.screen.edits import Edit, History, kept_constant, outlived, sentence, told
 from workbench.screen.follow import Changed, Followed
 from workbench.screen.looking import Looking
+from workbench.screen.telling import trouble
 from workbench.screen.text import Text
+from workbench.screen.worker_log import tail
 
 Level = Literal["said", "warning", "error"]
 
@@ -366,6 +368,11 @@ class Bench:
         except PresetError:  # another client's edit has made it impossible
             self._take(ended)
         self._begun = self.draft
+        if words := trouble(run):
+            last = next((line for line in reversed(tail(run.path).lines) if line.strip()), "")
+            self.tell(f"{run.name}: {words}" + (f"\nIts last words: {last.strip()}" if last else ""), "error")
+        elif run.state == "done":
+            self.tell(f"{run.name} is done; 6 shows what it came to")
 
     def _revive(self) -> None:
         """The run takes edits: what was changed while it could not is staged."""

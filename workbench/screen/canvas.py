@@ -74,10 +74,11 @@ class Canvas:
             self._fill(np.s_[y, :], "╌", style)
 
     def vline(self, column: float, style: str) -> None:
-        """A line from top to bottom at a column of dots; curves that it crosses stay."""
+        """A line from top to bottom at a column of dots; the dots that it crosses stay, in its style."""
         x = int(column / 2)
         if 0 <= x < self.width:
             self._fill(np.s_[:, x], "│", style)
+            self._styles[self._bits[:, x] > 0, x] = self._number(style)
 
     def text(self, x: int, y: int, text: str, style: str) -> None:
         """Words above everything, cut at the edges. What is not one cell wide becomes a question mark."""

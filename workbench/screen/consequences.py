@@ -87,7 +87,7 @@ def _learning_rate(bench: "Bench", now: Preset, then: Preset) -> Consequence:
 
 
 def _rounded(lr: float) -> str:
-    return f"{lr:.3g}" if lr >= 0.01 or not lr else number(float(f"{lr:.2e}"))
+    return f"{lr:.3g}" if 0.01 <= lr < 1000 or not lr else number(float(f"{lr:.2e}"))
 
 
 def _epochs(bench: "Bench", now: Preset, then: Preset) -> Consequence | None:
@@ -96,7 +96,7 @@ def _epochs(bench: "Bench", now: Preset, then: Preset) -> Consequence | None:
         if not train:
             return "unknown until its text is open"
         epoch = arithmetic.rounded(arithmetic.steps_per_epoch(train, per))
-        return f"{epoch} steps; {arithmetic.rounded(arithmetic.epochs(p.schedule.steps, train, per))} in all"
+        return f"{epoch} steps; {arithmetic.rounded(arithmetic.epochs(p.schedule.steps, train, per))} planned"
 
     before = told(now)
     return _both("an epoch", before, told(then)) if _train(bench, now) else None

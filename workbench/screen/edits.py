@@ -155,4 +155,5 @@ def number(value: float) -> str:
             mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
             break
     short = f"{mantissa}e{int(exponent)}"
-    return short if "e" in plain or (abs(value) < 0.01 and len(short) < len(plain)) else plain
+    small_or_large = abs(value) < 0.01 or abs(value) >= 1e5
+    return short if "e" in plain or (small_or_large and len(short) < len(plain)) else plain

@@ -12,7 +12,7 @@ LONGEST = 1_000_000
 """Characters of a typed text. A longer one belongs into a file."""
 _ROOM = 65_536
 """Bytes of a preset beside its text."""
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROLS = re.compile(r"[\x00-\x07\x0b\x0e-\x1f\x7f]")  # those that TOML has no letter for
 LONGEST_PROMPT = 12
 """Characters of the prompt that is taken from the text where the old one has others."""
 

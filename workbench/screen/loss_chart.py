@@ -61,13 +61,13 @@ def parts(bench: Bench, view: View, marks: Marks, e: Extent, n: int) -> Parts:
     for (letter, ink, it), name in zip(over, names, strict=True):
         columns = it.curves.columns(what, e.axis, *e.shown, n)
         series.append(Series(plain(name), ink, columns, letter=letter))
-        x, y = marks.evaluations(it, e.axis)
+        x, y = marks.evaluations(it, e, n // 2)
         points.append(Points("", ink, x, y, "◇"))
     if run is not None and len(run.curves) and view.level:
         average = run.curves.columns(what, e.axis, *e.shown, n)
         series.append(Series(f"{ema(view.level)} {own}".strip(), "smooth", average))
     if run is not None:
-        x, y = marks.evaluations(run, e.axis)
+        x, y = marks.evaluations(run, e, n // 2)
         if len(x):
             points.append(Points("val", "val", x, y))
     points += _predicted(bench, e)
@@ -140,5 +140,6 @@ def notes(bench: Bench, width: int) -> tuple[str, ...]:
     V = log_vocabulary(bench)
     starts = ["space starts"]
     if V is not None:
-        starts = [f"space starts; ln V = {V:.3f}{more}" for more in (" is where an untrained model begins", "")] + starts
+        told = f"space starts; ln V = {V:.3f}"
+        starts = [f"{told} is where an untrained model begins", told, *starts]
     return next(line for line in starts if len(line) + 2 <= width or line == starts[-1]), "p: predict the loss first"

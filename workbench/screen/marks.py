@@ -14,6 +14,8 @@ from workbench.screen.plotting import Event as Mark
 from workbench.screen.view import Extent
 
 Steps = npt.NDArray[np.int64]
+_APART = 4
+"""Cells between the validation losses of a run with many: side by side they would hide the curve."""
 _KINDS: tuple[Mark, ...] = ("checkpoint", "eval", "edit")
 
 
@@ -43,11 +45,17 @@ class Marks:
             found = self._sorted[run.path] = Sorted(events, steps, val)
         return found
 
-    def evaluations(self, run: Followed, axis: Axis) -> tuple[Matrix, Matrix]:
-        """(x, validation loss) of those that have one."""
+    def evaluations(self, run: Followed, e: Extent, cells: int) -> tuple[Matrix, Matrix]:
+        """(x, validation loss) of those in sight that have one; where they are dense, the last in every few cells."""
         found = self.of(run)
         there = np.isfinite(found.val)
-        return places(run.curves, found.steps["eval"][there], axis), found.val[there]
+        x, y = places(run.curves, found.steps["eval"][there], e.axis), found.val[there]
+        begin, end = e.shown
+        inside = (x >= begin) & (x <= end)
+        x, y = x[inside], y[inside]
+        bins = np.floor((x - begin) * (cells / _APART / (end - begin)))
+        last = np.flatnonzero(np.diff(bins, append=np.inf) > 0)
+        return x[last], y[last]
 
     def on(self, run: Followed, e: Extent, cells: int, *, all: bool) -> tuple[tuple[Mark, float], ...]:
         """One mark a cell at most for each kind. Without `all` only edits: what changed concerns every chart."""
@@ -64,7 +72,8 @@ class Marks:
             if not len(x):
                 continue
             _, first = np.unique(np.floor((x - begin) / width), return_index=True)
-            out += [(kind, at) for at in x[first].tolist()]
+            if kind == "edit" or len(first) <= cells / 2:  # where every cell is marked none is
+                out += [(kind, at) for at in x[first].tolist()]
         return tuple(out)
 
 

@@ -38,7 +38,8 @@ def moment(run: Followed, step: int, level: float, near: tuple[int, int]) -> Mom
         return None
     evals = [e for e in run.of("eval") if e["step"] <= step]
     here = [e for e in run.of(*_MARKS) if near[0] <= e["step"] < near[1] or e["step"] == step]
-    return Moment(step, values, average_at(run.curves, step, level), evals[-1] if evals else None, _words(values, here))
+    average = average_at(run.curves, step, level)
+    return Moment(step, values, average, evals[-1] if evals else None, _words(step, values, here))
 
 
 def average_at(curves: Curves, step: int, level: float) -> float | None:
@@ -50,18 +51,23 @@ def average_at(curves: Curves, step: int, level: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _words(values: dict[str, Any], events: Sequence[Event]) -> str:
+def _words(step: int, values: dict[str, Any], events: Sequence[Event]) -> str:
+    """Of each kind of event the nearest, and how many more there are."""
     parts = []
     flags = values["flags"]
     if flags & NOT_FINITE:
         parts.append("✗ not finite")
     if flags & SPIKE:
         parts.append("! spike")
-    for event in sorted(events, key=lambda e: list(_MARKS).index(e["type"])):
-        kind, what = event["type"], told([event])[0].what
+    for kind, mark in _MARKS.items():
+        found = [e for e in events if e["type"] == kind]
+        if not found:
+            continue
+        event = min(found, key=lambda e: abs(e["step"] - step))
+        what = told([event])[0].what + (f" (and {len(found) - 1:,} more)" if len(found) > 1 else "")
         # An edit's own words say at which step it acts, a checkpoint's name too.
         where = f"eval at {event['step']:,}: " if kind == "eval" else "saved " if kind == "checkpoint" else ""
-        parts.append(f"{_MARKS[kind]} {where}{what}")
+        parts.append(f"{mark} {where}{what}")
     if flags & CLIPPED:
         parts.append("clipped")
     return "  ".join(parts)

@@ -117,7 +117,8 @@ def draw(plot: Plot, width: int, height: int) -> list[list[Run]]:
     lines = {canvas.cell_row(row) for row, _ in floors}
     for row, floor in floors:
         y = canvas.cell_row(row)
-        _name_floor(canvas, y, f" {single(floor.label)} {number(floor.value)}", lines - {y})
+        name = f" {single(floor.label)}"
+        any(_name_floor(canvas, y, words, lines - {y}) for words in (f"{name} {number(floor.value)}", name))
     _cut(canvas, axes, plot.series, legend)
     _letters(canvas, axes, plot.series, legend)
     left = _y_labels(axes, canvas)
@@ -168,8 +169,11 @@ def _cut(canvas: Canvas, axes: Axes, series: Sequence[Series], legend: int) -> N
             canvas.text(x, 0 if x < legend else 1, _CUT, one.style)
 
 
-def _name_floor(canvas: Canvas, y: int, words: str, others: set[int]) -> None:
-    """Where nothing is hidden and no other line runs; else on the line itself, where the least is hidden."""
+def _name_floor(canvas: Canvas, y: int, words: str, others: set[int]) -> bool:
+    """Where nothing is hidden and no other line runs; else on the line itself, where the least is hidden.
+
+    False where it would hide other words or marks: then it is not drawn.
+    """
     right, inside = canvas.width - len(words), canvas.emptiest(y, len(words) + 1)
     places = [(right, y), (0, y), (right, y - 1), (right, y + 1)]
     if inside is not None and canvas.free(inside, y, len(words) + 1):
@@ -177,9 +181,10 @@ def _name_floor(canvas: Canvas, y: int, words: str, others: set[int]) -> None:
     for x, row in places:
         if 0 <= row < canvas.height and row not in others and canvas.free(x, row, len(words)):
             canvas.text(x, row, (words if x else words[1:]) + " ", "floor")
-            return
+            return True
     if inside is not None:
         canvas.text(inside, y, f"{words} ", "floor")
+    return inside is not None
 
 
 def _legend(canvas: Canvas, plot: Plot) -> int:
@@ -218,7 +223,9 @@ def _y_labels(axes: Axes, canvas: Canvas) -> list[str]:
     if len(found) < 2:
         found = ticks(axes.low, axes.high, 2 * wanted, log=axes.log)
     texts: list[str] = [""] * canvas.height
-    for value, text in zip(found, labels(found), strict=True):
+    # Ticks of a logarithm are told one by one: two of them, 1 and 10,000, look like 0 and 10,000 to `labels`.
+    told = [number(value) for value in found] if axes.log else labels(found)
+    for value, text in zip(found, told, strict=True):
         y = canvas.cell_row(axes.rows(np.array([value]), canvas.levels)[0])
         if 0 <= y < canvas.height and not texts[y]:
             texts[y] = text if len(text) < GUTTER else short(value, GUTTER - 1)
