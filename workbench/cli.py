@@ -163,7 +163,9 @@ def _attach(a: Arguments) -> int:
 
 
 def _declare_attach(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", nargs="?", default="last", metavar="RUN", help="a name, a unique prefix, a path, or `last`")
+    parser.add_argument(
+        "run", nargs="?", default="last", metavar="RUN", help="a name, a unique prefix, a path, or `last`"
+    )
     parser.add_argument("--read-only", action="store_true", help="look and do not steer")
     _runs_dir(parser)
     _screen_options(parser)

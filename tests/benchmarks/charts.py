@@ -43,8 +43,8 @@ def write_run(folder: Path, count: int) -> None:
 
 def measure(folder: str) -> None:
     """In a process of its own: read the run, print what it took and the draws' times as JSON."""
-    from workbench.screen.curves import Curves, smoothed
-    from workbench.screen.plotting import Plot, Series, columns_of, draw
+    from workbench.screen.charts.curves import Curves, smoothed
+    from workbench.screen.charts.plotting import Plot, Series, columns_of, draw
 
     def peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT

@@ -75,9 +75,7 @@ def paint(folder: Path) -> None:
         terminal.close()
         run = directory.find(folder / "paint", "last")
         subprocess.run([sys.executable, "-m", "workbench", "stop", str(run)], capture_output=True, check=False)
-        print(
-            f"  {'cold' if cold else 'warm'}: rows after {first:.2f} s, first point {points[-1]:.1f} s after space"
-        )
+        print(f"  {'cold' if cold else 'warm'}: rows after {first:.2f} s, first point {points[-1]:.1f} s after space")
     print(
         f"first paint, with the rows: median {statistics.median(rows):.2f} s of {', '.join(f'{r:.2f}' for r in rows)}"
     )

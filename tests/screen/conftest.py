@@ -28,8 +28,8 @@ from workbench.runs.files import replace_json
 from workbench.runs.records import CLIPPED, StepLog
 from workbench.runs.status import Status
 from workbench.screen.app import Workbench
-from workbench.screen.bench import Bench
-from workbench.screen.follow import Followed
+from workbench.screen.bench.bench import Bench
+from workbench.screen.bench.follow import Followed
 
 TEXT = "".join(f"{n} times {m} is {n * m}.\n" for n in range(1, 30) for m in range(1, 30))
 DOCUMENT: dict[str, Any] = {

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from workbench.screen.axes import Axes, duration, follow_range, labels, number, pan, short, ticks, y_range, zoom
-from workbench.screen.curves import Columns
+from workbench.screen.charts.axes import Axes, duration, follow_range, labels, number, pan, short, ticks, y_range, zoom
+from workbench.screen.charts.curves import Columns
 
 
 def columns(*values: float) -> Columns:

@@ -9,10 +9,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from workbench.screen.batch.pane import Batch
+from workbench.screen.bench.looking import Looking
 from workbench.screen.glyphs import cell
-from workbench.screen.looking import Looking
-from workbench.screen.panes.base import Pane
-from workbench.screen.panes.batch import Batch
+from workbench.screen.pane import Pane
 
 SENTENCE = (
     "First Citizen: Before we proceed any further, hear me speak. Speak. You are all resolved rather to die than to "

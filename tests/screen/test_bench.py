@@ -12,9 +12,9 @@ from tiny_runs import GPT
 from workbench import preset as presets
 from workbench.preset import Preset
 from workbench.runs.events import EventLog, event
-from workbench.screen.bench import Bench
-from workbench.screen.edits import Edit, kept_constant, number
-from workbench.screen.follow import Followed
+from workbench.screen.bench.bench import Bench
+from workbench.screen.bench.edits import Edit, kept_constant, number
+from workbench.screen.bench.follow import Followed
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.screen.canvas import Canvas
+from workbench.screen.charts.canvas import Canvas
 
 NAN = float("nan")
 # The bit of each dot in a braille cell, from Unicode's own numbering: dots 1 2 3 7 on the left, 4 5 6 8 on the right.

@@ -9,10 +9,10 @@ from textual.pilot import Pilot
 
 from tests.screen.conftest import DOCUMENT, MadeApp, MadeRun
 from workbench.runs.records import StepLog
-from workbench.screen.panes.charts import Charts
-from workbench.screen.plotting import GUTTER
-from workbench.screen.slots import BATCH, CHARTS
-from workbench.screen.view import extent
+from workbench.screen.charts.pane import Charts
+from workbench.screen.charts.plotting import GUTTER
+from workbench.screen.charts.view import extent
+from workbench.screen.frame.slots import BATCH, CHARTS
 
 SIZES = [(60, 16), (80, 24), (120, 35), (200, 60)]
 

@@ -9,7 +9,7 @@ from strips import HOSTILE
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
 from workbench.data.entropy import Floors
-from workbench.screen.corpus_facts import (
+from workbench.screen.data.corpus_facts import (
     Preview,
     facts_of,
     floor_facts,
@@ -17,7 +17,7 @@ from workbench.screen.corpus_facts import (
     prompt_trouble,
     why_split,
 )
-from workbench.screen.paragraph import paragraph
+from workbench.screen.frame.paragraph import paragraph
 
 
 def corpus_of(text, **data):

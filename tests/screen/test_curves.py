@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from workbench.runs.records import CLIPPED, DTYPE, SPIKE, Records, StepLog
-from workbench.screen import decimation
-from workbench.screen.curves import Columns, Curves, smoothed
-from workbench.screen.decimation import SERIES, SMOOTHING, Averages, Buckets
+from workbench.screen.charts import decimation
+from workbench.screen.charts.curves import Columns, Curves, smoothed
+from workbench.screen.charts.decimation import SERIES, SMOOTHING, Averages, Buckets
 
 
 def made(count: int, seed: int = 0, **columns: Any) -> Records:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workbench.screen.cuts import NOTHING, ONE, SHARED, cells_of, cuts, ruler, spread, strip
+from workbench.screen.batch.cuts import NOTHING, ONE, SHARED, cells_of, cuts, ruler, spread, strip
 
 
 def at(*starts: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -9,8 +9,8 @@ import pytest
 from strips import HOSTILE, SIZES, drawn, until
 
 from workbench.data import catalog
-from workbench.screen.shelf import Item
-from workbench.screen.slots import DATA
+from workbench.screen.data.shelf import Item
+from workbench.screen.frame.slots import DATA
 
 
 def pane_of(pilot):

@@ -13,13 +13,13 @@ from workbench import preset as presets
 from workbench.plan import schedule
 from workbench.runs.events import EventLog, event
 from workbench.runs.records import NOT_FINITE, SPIKE, StepLog
-from workbench.screen import view as views
-from workbench.screen.bench import Bench
-from workbench.screen.follow import Followed
-from workbench.screen.gallery import Gallery, boxes
-from workbench.screen.moment import known_losses, moment, predictions, verdict
-from workbench.screen.plotting import GUTTER, Plot
-from workbench.screen.view import View, extent
+from workbench.screen.bench.bench import Bench
+from workbench.screen.bench.follow import Followed
+from workbench.screen.charts import view as views
+from workbench.screen.charts.gallery import Gallery, boxes
+from workbench.screen.charts.moment import known_losses, moment, predictions, verdict
+from workbench.screen.charts.plotting import GUTTER, Plot
+from workbench.screen.charts.view import View, extent
 
 B32 = DOCUMENT | {"name": "b32"}
 B1 = DOCUMENT | {"name": "b1", "batch": {"B": 1, "T": 16}}

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from workbench.screen.grid import Cells, Columns, inks_of_x, inks_of_y, merged, shades
+from workbench.screen.batch.grid import Cells, Columns, inks_of_x, inks_of_y, merged, shades
 
 
 def test_shades_are_eighths_of_what_a_blind_guess_costs() -> None:

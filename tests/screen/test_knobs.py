@@ -17,11 +17,12 @@ from textual.pilot import Pilot
 from workbench import preset as presets
 from workbench.plan import memory, parameters, schedule
 from workbench.preset import PresetError
-from workbench.screen import consequences, keys, knobs
-from workbench.screen.bench import Bench
+from workbench.screen import keys
+from workbench.screen.bench.bench import Bench
+from workbench.screen.bench.edits import flat
 from workbench.screen.dialogs import help
-from workbench.screen.edits import flat
-from workbench.screen.panes.knobs import Knobs
+from workbench.screen.knobs import consequences, knobs
+from workbench.screen.knobs.pane import Knobs
 
 SHIPPED = sorted(presets.shipped())
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from workbench.screen.bench import Bench
-from workbench.screen.ladder import Asks, Question, bar, ending, guesses_line, rungs, sentence
-from workbench.screen.sheet import Sheet, Sheets
+from workbench.screen.batch.ladder import Asks, Question, bar, ending, guesses_line, rungs, sentence
+from workbench.screen.batch.sheet import Sheet, Sheets
+from workbench.screen.bench.bench import Bench
 
 
 def text(runs: object) -> str:

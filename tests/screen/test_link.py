@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pseudo_terminal import PseudoTerminal
 
-from workbench.screen.link import END_SYNC, SYNC, WORTH_SYNC, Shown, change
+from workbench.screen.frame.link import END_SYNC, SYNC, WORTH_SYNC, Shown, change
 
 STYLES = ("", "1", "38;5;117;48;5;233", "1;38;5;215;48;5;233", "38;2;1;2;3", "7;31", "2;3;97;104", "39;49", "38;5;233")
 WIDTH, HEIGHT = 20, 4

@@ -3,7 +3,7 @@
 import ast
 import textwrap
 
-from workbench.screen.loop_lines import SOURCE, STAGES, cut, loop_lines, window
+from workbench.screen.step.loop_lines import SOURCE, STAGES, cut, loop_lines, window
 
 
 def test_every_stage_finds_its_line_in_the_real_source() -> None:

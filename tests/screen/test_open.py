@@ -8,7 +8,7 @@ from textual import events
 from textual.widgets import DirectoryTree, Input, Static
 
 from workbench.screen.dialogs.open import OpenPath
-from workbench.screen.slots import DATA
+from workbench.screen.frame.slots import DATA
 
 
 def pane_of(pilot):

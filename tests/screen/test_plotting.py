@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from workbench.runs.records import DTYPE, SPIKE, StepLog
-from workbench.screen.curves import Columns, Curves, smoothed
-from workbench.screen.plotting import GUTTER, Cursor, Floor, Plot, Points, Series, columns_of, draw
+from workbench.screen.charts.curves import Columns, Curves, smoothed
+from workbench.screen.charts.plotting import GUTTER, Cursor, Floor, Plot, Points, Series, columns_of, draw
 
 NAN, INF = float("nan"), float("inf")
 

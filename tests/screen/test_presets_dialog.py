@@ -18,9 +18,9 @@ from workbench.data.corpus import open_corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
 from workbench.preset import Preset
-from workbench.screen import fitting, saving
+from workbench.screen.bench import fitting, saving
+from workbench.screen.bench.saving import NotSaved
 from workbench.screen.dialogs.corpus import RawText
-from workbench.screen.saving import NotSaved
 
 SHIPPED = sorted(presets.shipped())
 HOSTILE = "\x1b[31mred\x1b[0m\x07 \x1b]52;c;aGk=\x07\r\n\x0b\x0c\x1c\x85\u2028\u2029"

@@ -12,12 +12,12 @@ from workbench.runs import commands, status
 from workbench.runs.events import EventReader
 from workbench.runs.files import Lock
 from workbench.runs.records import StepLog, StepReader
-from workbench.screen import removal, runs_table, telling, worker_log
-from workbench.screen.follow import Followed
-from workbench.screen.panes.runs import Runs
-from workbench.screen.scrolling import Listed, Scrolled
-from workbench.screen.shelf_of_runs import Row, Shelf, short
-from workbench.screen.slots import RUNS
+from workbench.screen.bench.follow import Followed
+from workbench.screen.frame.scrolling import Listed, Scrolled
+from workbench.screen.frame.slots import RUNS
+from workbench.screen.runs import removal, runs_table, telling, worker_log
+from workbench.screen.runs.pane import Runs
+from workbench.screen.runs.shelf_of_runs import Row, Shelf, short
 
 
 def text_of(pane: Any) -> list[str]:

@@ -5,8 +5,8 @@ import json
 import pytest
 from strips import HOSTILE, SIZES, drawn, until
 
-from workbench.screen.samples import duration, last_at, samples_of
-from workbench.screen.slots import SAMPLES
+from workbench.screen.frame.slots import SAMPLES
+from workbench.screen.samples.samples import duration, last_at, samples_of
 
 
 def pane_of(pilot):

@@ -4,7 +4,7 @@ import pytest
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
-from workbench.screen.shelf import Item, Shelf, choice, counted, short
+from workbench.screen.data.shelf import Item, Shelf, choice, counted, short
 
 
 def chosen(preset, item):

@@ -13,11 +13,11 @@ from textual.pilot import Pilot
 
 from workbench import preset as presets
 from workbench.runs import commands
-from workbench.screen import step_lines
-from workbench.screen.one_step import OneStep, splitting_matters
-from workbench.screen.panes.base import Pane
-from workbench.screen.panes.batch import Batch
-from workbench.screen.panes.step import Step
+from workbench.screen.batch.pane import Batch
+from workbench.screen.pane import Pane
+from workbench.screen.step import lines as step_lines
+from workbench.screen.step.one_step import OneStep, splitting_matters
+from workbench.screen.step.pane import Step
 
 ACCUM = 8
 DOCUMENT: dict[str, Any] = {

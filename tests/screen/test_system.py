@@ -15,9 +15,9 @@ import pytest
 
 from workbench.runs import status
 from workbench.runs.status import Status
-from workbench.screen.gauges import Gauges, Gpu, History, Load, Meter, Nvidia, Sample, amount, share, spark
-from workbench.screen.panes.system import System
-from workbench.screen.slots import SYSTEM
+from workbench.screen.frame.slots import SYSTEM
+from workbench.screen.system.gauges import Gauges, Gpu, History, Load, Meter, Nvidia, Sample, amount, share, spark
+from workbench.screen.system.pane import System
 
 SAMPLE = Sample(
     cpu=50.0, cores=4, memory=2**30, memory_total=2**33, disk_free=2**34, disk_total=2**38, run_size=3 * 2**20,

@@ -1,16 +1,15 @@
 """The screen: see the rows, turn the knobs, watch it learn, walk away.
 
-bench.py      what is on the screen, without a screen: the draft preset, the run that is followed, what is staged
-follow.py     a run directory, read by a thread: status, events, curves
-curves.py     steps.bin, decimated: minimum and maximum per column, whatever its length
-canvas.py, plotting.py   charts as rows of styled text
-glyphs.py     text that nobody vouches for, made fit for cells
-keys.py       one table of keys: dispatch, footer, help and palette read it
-slots.py      which pane stands where, at which size
-lined.py      a widget drawn line by line, that sends only what changed
-panes/        the eight panes
-dialogs/      what asks: leaving, values, paths, texts
-app.py        the Textual application that holds them together
+app.py, main.py   the application, and its one screen: panes, keys, the clock that keeps them up to date
+acts.py           what the general keys do: start, pause, step, apply, undo, go to, save, leave
+keys.py           one table of keys: dispatch, footer, help and palette read it
+pane.py           what every pane is; each of the eight has a folder, its drawing in pane.py, its thinking beside it
+data/ batch/ step/ knobs/ charts/ samples/ system/ runs/
+bench/            what is on the screen, without a screen: the draft, the run that is followed, what is staged
+dialogs/          what asks: leaving, values, paths, texts, presets
+frame/            what panes stand in: slots, the two bars, themes, drawing line by line, the link to the terminal
+glyphs.py         text that nobody vouches for, made fit for cells
+screen.tcss       what everything looks like
 
 The rules: this process never imports torch and never trains; it only reads a run's files and leaves commands in
 them. Only the thread of the application touches a widget. What comes from a corpus, a model, a file name or a log is
@@ -28,12 +27,10 @@ def open_preset(
     """`workbench PRESET`: the screen, ready to start. Returns the exit code."""
     from workbench.runs import directory
     from workbench.screen import app
-    from workbench.screen.bench import Bench
+    from workbench.screen.bench.bench import Bench
 
     app.check_terminal()
-    return app.run(
-        Bench(loaded, source=source, runs=directory.runs_folder(runs), world=world), look=look, big=big
-    )
+    return app.run(Bench(loaded, source=source, runs=directory.runs_folder(runs), world=world), look=look, big=big)
 
 
 def attach(
@@ -43,8 +40,8 @@ def attach(
     from workbench import preset
     from workbench.runs import directory
     from workbench.screen import app
-    from workbench.screen.bench import Bench
-    from workbench.screen.follow import Followed
+    from workbench.screen.bench.bench import Bench
+    from workbench.screen.bench.follow import Followed
 
     app.check_terminal()
     source = str(run / "preset.toml")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, cast
 from textual import work
 
 from workbench.screen.dialogs.base import Choice, Line
-from workbench.screen.knobs import lr_changes
-from workbench.screen.panes.runs import Runs
-from workbench.screen.slots import BATCH
-from workbench.screen.telling import trouble
+from workbench.screen.frame.slots import BATCH
+from workbench.screen.knobs.knobs import lr_changes
+from workbench.screen.runs.pane import Runs
+from workbench.screen.runs.telling import trouble
 
 if TYPE_CHECKING:
     from workbench.screen.main import Main
@@ -202,7 +202,7 @@ class Acts:
 
     @work
     async def action_corpus(self) -> None:
-        from workbench.screen import fitting
+        from workbench.screen.bench import fitting
         from workbench.screen.dialogs.corpus import OwnText
 
         bench = self._main.bench
@@ -228,7 +228,7 @@ class Acts:
 
     def action_copy(self) -> None:
         """The exact command of what is on the screen, copied (OSC 52) and shown."""
-        from workbench.screen.command import NoCommand, command_of, meaning
+        from workbench.screen.bench.command import NoCommand, command_of, meaning
         from workbench.screen.dialogs.copied import Copied
 
         bench = self._main.bench

@@ -11,11 +11,11 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from workbench.errors import UsageError
-from workbench.screen.bench import Bench
+from workbench.screen.bench.bench import Bench
+from workbench.screen.frame.link import Link
+from workbench.screen.frame.themes import DARK, LIGHT, TERMINAL, THEMES
 from workbench.screen.keys import KEYS
-from workbench.screen.link import Link
 from workbench.screen.main import Main
-from workbench.screen.themes import DARK, LIGHT, TERMINAL, THEMES
 
 LOOKS = {"dark": DARK, "light": LIGHT, "terminal": TERMINAL}
 
@@ -26,7 +26,6 @@ class Workbench(App[int]):
     TITLE = "workbench"
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = []
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-medium"), (170, "-wide")]
     ENABLE_COMMAND_PALETTE = True
 
     def __init__(self, bench: Bench, *, look: str | None = None, big: bool = False) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
-from workbench.screen.slots import BATCH, CHARTS, DATA, KNOBS, RUNS, SAMPLES, STEP, TITLES
+from workbench.screen.frame.slots import BATCH, CHARTS, DATA, KNOBS, RUNS, SAMPLES, STEP, TITLES
 
 
 @dataclass(frozen=True)

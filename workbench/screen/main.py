@@ -11,22 +11,22 @@ from textual.screen import Screen
 from workbench.runs.launch import Launch
 from workbench.screen import keys
 from workbench.screen.acts import Acts
-from workbench.screen.bars import Footer, StatusLine
-from workbench.screen.bench import Bench
-from workbench.screen.follow import Changed, Followed, Follower
+from workbench.screen.batch.pane import Batch
+from workbench.screen.bench.bench import Bench
+from workbench.screen.bench.follow import Changed, Followed, Follower
+from workbench.screen.charts.pane import Charts
+from workbench.screen.data.pane import Data
+from workbench.screen.frame.bars import Footer, StatusLine
+from workbench.screen.frame.house import House
+from workbench.screen.frame.slots import BATCH, SAMPLES, STEP, TITLES
 from workbench.screen.glyphs import plain
-from workbench.screen.house import House
 from workbench.screen.keys import Key
-from workbench.screen.panes.base import Pane
-from workbench.screen.panes.batch import Batch
-from workbench.screen.panes.charts import Charts
-from workbench.screen.panes.data import Data
-from workbench.screen.panes.knobs import Knobs
-from workbench.screen.panes.runs import Runs
-from workbench.screen.panes.samples import Samples
-from workbench.screen.panes.step import Step
-from workbench.screen.panes.system import System
-from workbench.screen.slots import BATCH, SAMPLES, STEP, TITLES
+from workbench.screen.knobs.pane import Knobs
+from workbench.screen.pane import Pane
+from workbench.screen.runs.pane import Runs
+from workbench.screen.samples.pane import Samples
+from workbench.screen.step.pane import Step
+from workbench.screen.system.pane import System
 
 TICK = 0.25
 """Seconds between two looks at what moves by itself. A key's own effect is drawn at once."""

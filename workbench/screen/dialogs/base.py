@@ -54,7 +54,10 @@ class Choice(Dialog[str]):
 
     def body(self) -> ComposeResult:
         yield OptionList(
-            *(Option(Content.assemble((key, "bold underline"), "  ", plain(what)), id=key) for key, what in self._options)
+            *(
+                Option(Content.assemble((key, "bold underline"), "  ", plain(what)), id=key)
+                for key, what in self._options
+            )
         )
 
     def on_key(self, event: events.Key) -> None:

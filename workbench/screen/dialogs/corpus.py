@@ -10,7 +10,7 @@ from textual.document._edit import Edit
 from textual.widgets import Button, Static, TextArea
 
 from workbench.preset import Preset
-from workbench.screen import fitting
+from workbench.screen.bench import fitting
 from workbench.screen.dialogs.base import Dialog
 from workbench.screen.glyphs import plain
 

@@ -13,9 +13,9 @@ from textual.widgets import Static
 from workbench.screen import keys
 from workbench.screen.dialogs.base import Dialog
 from workbench.screen.dialogs.value import what_it_is
+from workbench.screen.frame.paragraph import paragraph
+from workbench.screen.frame.slots import KNOBS
 from workbench.screen.keys import Key
-from workbench.screen.paragraph import paragraph
-from workbench.screen.slots import KNOBS
 
 if TYPE_CHECKING:
     from workbench.screen.main import Main
@@ -35,7 +35,7 @@ def help_page(main: "Main") -> "Help":
     pane = main.house.focused
     about = ""
     if pane == KNOBS:
-        from workbench.screen.panes.knobs import Knobs
+        from workbench.screen.knobs.pane import Knobs
 
         knobs = main.house.pane(KNOBS)
         assert isinstance(knobs, Knobs)

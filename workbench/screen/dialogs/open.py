@@ -19,9 +19,9 @@ from workbench.data.paths import common, complete
 from workbench.data.prepare import Preparation
 from workbench.errors import WorkbenchError
 from workbench.preset import Preset
+from workbench.screen.data.shelf import Item, choice
 from workbench.screen.dialogs.base import Dialog
 from workbench.screen.glyphs import plain
-from workbench.screen.shelf import Item, choice
 
 CANDIDATES = 12
 """Completions that are shown; typing on narrows them."""

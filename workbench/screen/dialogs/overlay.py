@@ -10,13 +10,13 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from workbench.errors import WorkbenchError
-from workbench.screen.aside import Aside
+from workbench.screen.charts.loss_chart import others
 from workbench.screen.dialogs.base import Dialog
+from workbench.screen.frame.aside import Aside
 from workbench.screen.glyphs import plain
-from workbench.screen.loss_chart import others
-from workbench.screen.panes.runs import MOST_OVERLAYS
-from workbench.screen.runs_table import middle
-from workbench.screen.shelf_of_runs import Row, Shelf
+from workbench.screen.runs.pane import MOST_OVERLAYS
+from workbench.screen.runs.runs_table import middle
+from workbench.screen.runs.shelf_of_runs import Row, Shelf
 
 if TYPE_CHECKING:
     from workbench.screen.main import Main

@@ -13,10 +13,10 @@ from textual.widgets.option_list import Option
 from workbench import preset as presets
 from workbench.data.paths import common, complete
 from workbench.preset import Preset, PresetError
+from workbench.screen.bench.edits import number
+from workbench.screen.bench.saving import NotSaved, described, first_line, lost_comments, save, suggested, target
 from workbench.screen.dialogs.base import Choice, Dialog, Line
-from workbench.screen.edits import number
 from workbench.screen.glyphs import plain
-from workbench.screen.saving import NotSaved, described, first_line, lost_comments, save, suggested, target
 
 if TYPE_CHECKING:
     from workbench.screen.main import Main

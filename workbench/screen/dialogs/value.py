@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import preset as presets
 from workbench.preset import PresetError
-from workbench.screen.command import written
+from workbench.screen.bench.command import written
+from workbench.screen.bench.edits import shortened, shown, told
 from workbench.screen.dialogs.base import Choice, Line
-from workbench.screen.edits import shortened, shown, told
 
 if TYPE_CHECKING:
-    from workbench.screen.bench import Bench
+    from workbench.screen.bench.bench import Bench
     from workbench.screen.main import Main
 
 

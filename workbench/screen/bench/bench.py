@@ -1,0 +1,436 @@
+"""What is on the screen, without a screen: the draft preset, the run that is followed, what is staged, what was asked.
+
+The draft is what `space` starts. While a run is alive its own settings hold and a knob's change is staged until
+`apply`; without one it changes the draft at once. Either way `undo` takes the last change back.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench import preset as presets
+from workbench.data.rows import Rows
+from workbench.errors import UsageError, WorkbenchError
+from workbench.preset import Loaded, Preset, PresetError
+from workbench.runs import commands, settings
+from workbench.runs.launch import Launch
+from workbench.runs.settings import Held
+from workbench.screen.bench.edits import Edit, History, kept_constant, outlived, sentence, told
+from workbench.screen.bench.follow import Changed, Followed
+from workbench.screen.bench.looking import Looking
+from workbench.screen.bench.text import Text
+from workbench.screen.runs.telling import trouble
+from workbench.screen.runs.worker_log import tail
+
+Level = Literal["said", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something to tell the user, once."""
+
+    text: str
+    level: Level = "said"
+
+
+@dataclass
+class Asked:
+    """A command that has no final answer yet."""
+
+    what: str
+    sent: float
+    edit: Edit | None = None
+    quiet: bool = False
+    accepted: bool = False
+
+
+class Bench:
+    """One screen's state. Only the application's thread calls it; the follower's thread only fills `Followed`."""
+
+    def __init__(
+        self, loaded: Loaded, *, source: str, runs: Path, world: int = 1, read_only: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self.loaded, self.source, self.runs, self.world, self.read_only = loaded.preset, source, runs, world, read_only
+        self.draft: Preset = loaded.preset
+        self.path: Path | None = loaded.path
+        """The file that the draft was loaded from or saved to."""
+        self.run: Followed | None = None
+        self.overlays: list[Followed] = []
+        """Other runs, drawn over the open one."""
+        self.launch: Launch | None = None
+        self.staged: dict[str, Any] = {}
+        self.locked = False
+        """B·T·accum is kept while one of them moves."""
+        self.step: int | None = None
+        """The record whose rows are shown; None follows the run."""
+        self.starts: tuple[int, ...] | None = None
+        """Row starts that were typed, instead of a record's own."""
+        self.text = Text(self.draft.data)
+        """The corpus: open, being made ready, or why not."""
+        self.looking = Looking(self)
+        self.notices: list[Notice] = [Notice(note) for note in loaded.notes]
+        self.predicted: tuple[float | None, float | None] = (None, None)
+        """The losses that someone predicted: of step 0, and at the end."""
+        self.clock = clock
+        self._asked: dict[str, Asked] = {}
+        self.history = History()
+        self._was_alive = False
+        self._begun = self.draft
+        """The draft when the run began or ended: what has been changed since is staged once it is alive."""
+
+    # ------------------------------------------------------------------------------- what holds
+
+    @property
+    def alive(self) -> bool:
+        return self.run is not None and self.run.alive
+
+    @property
+    def starting(self) -> bool:
+        """A worker has been started and has not said yet where its run is."""
+        return self.launch is not None and self.launch.run is None and self.launch.ended is None
+
+    @property
+    def now(self) -> Preset:
+        """The settings in force: the live run's, else the draft's."""
+        return self.run.live if self.run and self.run.alive else self.draft
+
+    @property
+    def as_new(self) -> Preset:
+        """The settings in force as a new run would take them: a context that only a running T fixes is let go."""
+        return _unpinned(self.run) if self.run and self.run.alive else self.draft
+
+    @property
+    def proposed(self) -> Preset:
+        """`as_new` with what is staged: what would hold after `apply`, in a new run where one is needed."""
+        return presets.apply(self.as_new, self.staged) if self.staged else self.as_new
+
+    @property
+    def needs_new_run(self) -> list[str]:
+        """The staged keys that a running run cannot take."""
+        return [key for key, value in self.staged.items() if not self.can_live(key, value)] if self.alive else []
+
+    def can_live(self, key: str, value: Any = None) -> bool:
+        """Whether a running run takes an edit of this key, and this value of it: T reaches to the model's context, and
+        an mlp's is fixed by its weights."""
+        if key != "batch.T":
+            return presets.live_key(key)
+        model = self.now.model
+        return model.kind != "mlp" and not (self.alive and value is not None and value > (model.context or value))
+
+    @property
+    def unsaved(self) -> bool:
+        """There are settings on the screen that are in no file: neither in the loaded preset nor in the run."""
+        return bool(self.staged) or (self.changed_since if self.run else self.draft != self.loaded)
+
+    @property
+    def changed_since(self) -> bool:
+        """The draft has been changed since the run ended."""
+        return self.draft != self._begun
+
+    @property
+    def shown_step(self) -> int:
+        """The record whose rows are shown: the chosen one; else the one under way, the last trained, or the first."""
+        if self.step is not None:
+            return self.step
+        if self.run is None:
+            return 0
+        if self.run.status and self.run.status.inside:
+            return len(self.run.curves)
+        inspected = self.looking.latest
+        if inspected is not None:
+            return inspected.step
+        return max(0, len(self.run.curves) - 1)
+
+    def held(self, step: int) -> Held:
+        """The settings, base and first row of a record, past or to come."""
+        if self.run is not None and (self.run.alive or self.draft == self._begun):
+            return settings.at(self.run.path, step, events=list(self.run.events))
+        b = self.draft.batch
+        return Held(presets.pin_context(self.draft), step * b.B * b.accum * self.world)
+
+    def rows(self, held: Held) -> Rows | None:
+        """The row function there; None while there is no corpus, or no row fits (`text.error` says why)."""
+        if self.text.corpus is None:
+            return None
+        try:
+            return Rows.of(held.preset, tokens=self.text.corpus.splits["train"].n, base=held.base)
+        except UsageError as error:
+            self.text.misfit = str(error)
+            return None
+
+    # ------------------------------------------------------------------------------- knobs
+
+    def change(self, changes: Mapping[str, Any]) -> bool:
+        """Stage changes of the live run's settings, or change the draft. False, with a notice, if they do not fit."""
+        if self.locked:
+            kept = kept_constant(self.proposed, changes)
+            if kept is None:
+                b = self.proposed.batch
+                what = f"the lock keeps B·T·accum = {b.B * b.T * b.accum:,}, which {sentence(changes)} does not divide"
+                self.tell(what, "warning")
+                return False
+            changes = kept
+        try:
+            new, staged = self._changed(changes)
+        except PresetError as error:
+            self.tell(told(error), "error")
+            return False
+        if self.alive:
+            self.staged = staged
+            return True
+        edit = Edit.between(self.draft, new)
+        if edit.changes:
+            self.history.remember(edit)
+            self._take(new)
+        return True
+
+    def wrong_with(self, changes: Mapping[str, Any]) -> str:
+        """Why these changes do not fit, one problem a line; "" if they do. Changes nothing."""
+        try:
+            self._changed(changes)
+        except PresetError as error:
+            return told(error)
+        return ""
+
+    def _changed(self, changes: Mapping[str, Any]) -> tuple[Preset, dict[str, Any]]:
+        """The settings after changes, and what of them would be staged. Raises PresetError."""
+        # A key that was staged for another kind goes with it.
+        staged = {k: v for k, v in self.staged.items() if not outlived(k, changes)}
+        new = presets.apply(self.as_new, {**staged, **changes})
+        differ = presets.changes(self.as_new, new)
+        return new, {key: differ[key][1] for key in (*staged, *changes) if key in differ}
+
+    def apply(self) -> None:
+        """Send the staged live keys to the run; those that need a new one stay staged."""
+        live = {key: value for key, value in self.staged.items() if self.can_live(key, value)}
+        if not self.staged:
+            self.tell("nothing is staged")
+        if not live:
+            return
+        try:
+            presets.apply(self.now, live)
+        except PresetError as error:  # what it was staged together with would have made it fit
+            self.tell(told(error), "error")
+            return
+        edit = Edit({key: (presets.get(self.now, key), value) for key, value in live.items()})
+        if self.send("set", what=sentence(live), edit=edit, changes=live):
+            self.staged = {key: value for key, value in self.staged.items() if key not in live}
+
+    def start_anew(self) -> None:
+        """Stop the live run, which saves, and start a new one with everything that is staged."""
+        proposed = self.proposed
+        self.send("stop", quiet=True)
+        self.close_run()
+        self._take(proposed)
+        self.start()
+
+    def discard(self, keys: Sequence[str] | None = None) -> None:
+        """Forget what is staged: all of it, or some keys."""
+        gone = {key: value for key, value in self.staged.items() if keys is None or key in keys}
+        self.tell(f"forgotten: {sentence(gone)}" if gone else "nothing is staged")
+        self.staged = {key: value for key, value in self.staged.items() if key not in gone}
+
+    def undo(self) -> None:
+        self._again("undo")
+
+    def redo(self) -> None:
+        self._again("redo")
+
+    def _again(self, word: Literal["undo", "redo"]) -> None:
+        edit = self.history.next(word, self.as_new)
+        if edit is None:
+            self.tell(f"nothing to {word}")
+        elif self.alive:
+            if dead := [key for key, value in edit.after.items() if not self.can_live(key, value)]:
+                self.tell(f"{word}: {', '.join(dead)} needs a new run; this one was started with it", "warning")
+            elif self.send("set", what=f"{word}: {sentence(edit.after)}", edit=edit, changes=edit.after):
+                self.history.take(word)
+        else:
+            try:
+                new = edit.made(self.draft)
+            except PresetError as error:
+                self.tell(told(error), "error")
+                return
+            self.history.take(word)
+            self.history.remember(edit)
+            self._take(new)
+            self.tell(f"{word}: {sentence(edit.after)}")
+
+    def _take(self, preset: Preset) -> None:
+        """The draft is another one: rows, text and vocabulary follow at once."""
+        data = self.draft.data
+        self.draft = preset
+        if preset.data != data:
+            self.text.close()
+            self.text = Text(preset.data)
+        self.text.misfit = ""
+        self.starts = None
+
+    # ------------------------------------------------------------------------------- presets and runs
+
+    def open_preset(self, loaded: Loaded, source: str) -> None:
+        """Another preset is the draft; a run that was open is left to itself."""
+        self.close_run()
+        self.launch = None
+        self.loaded, self.source, self.path = loaded.preset, source, loaded.path
+        self.history = History()
+        self._take(loaded.preset)
+        self.notices += [Notice(note) for note in loaded.notes]
+
+    def saved(self, path: Path, preset: Preset) -> None:
+        """The settings are in a file now: it is what `differs` compares with, and what the headless line names."""
+        self.loaded, self.source, self.path = preset, str(path), path
+
+    def open_run(self, run: Followed) -> None:
+        """Look at a run. Its settings are the next draft."""
+        self.close_run()
+        self.run = run
+        self._was_alive = True
+        if self.launch and self.launch.run == run.path:
+            self._revive()
+        else:
+            self.launch = None
+            self.loaded = self.draft = self._begun = run.preset
+            self.source = str(run.path / "preset.toml")
+            self.path = None
+            self.history = History()
+        if run.preset.data != self.text.data:
+            self.text.close()
+            self.text = Text(run.preset.data)
+
+    def close_run(self) -> None:
+        self.run, self.step, self.starts, self.staged = None, None, None, {}
+        self._asked.clear()
+        self.looking.forget()
+
+    def start(self) -> None:
+        """A new run of the draft, in a process that outlives this one. Once: a start under way is not started again."""
+        if self.starting:
+            assert self.launch is not None
+            self.tell(f"already starting: {self.launch.phase}")
+            return
+        self.close_run()
+        self._begun = self.draft
+        self.launch = Launch(["--headless", "-", "--runs-dir", str(self.runs)], stdin=presets.to_toml(self.draft))
+
+    def resume(self) -> None:
+        """Go on with the open run from its last checkpoint."""
+        if self.run is None or self.run.alive or self.starting:
+            self.tell("there is no run to resume" if self.run is None else f"{self.run.name} is {self.run.state}")
+            return
+        self.launch = Launch(["resume", str(self.run.path)])
+
+    # ------------------------------------------------------------------------------- commands
+
+    def send(self, command: str, *, what: str = "", edit: Edit | None = None, quiet: bool = False, **more: Any) -> str:
+        """Ask the open run's worker; its answer is told when it comes. Returns the id, "" if it could not be asked."""
+        if self.read_only:
+            self.tell("read-only: this screen looks and does not steer", "warning")
+            return ""
+        if self.run is None or not self.run.alive:
+            self.tell("no run is alive: space starts one", "warning")
+            return ""
+        try:
+            id = commands.send(self.run.path, command, **more)
+        except OSError as error:
+            self.tell(f"{self.run.name}: the command cannot be written ({error.strerror})", "error")
+            return ""
+        self._asked[id] = Asked(what or command, self.clock(), edit, quiet)
+        return id
+
+    def tell(self, text: str, level: Level = "said") -> None:
+        self.notices.append(Notice(text, level))
+
+    # ------------------------------------------------------------------------------- as time goes by
+
+    def changed(self, run: Followed, what: Changed) -> None:
+        """The follower found something."""
+        if run is not self.run:
+            return
+        if self._was_alive != run.alive:
+            self._was_alive = run.alive
+            if run.alive:
+                self._revive()
+            else:
+                self._settle(run)
+        if "events" in what:
+            self._hear(run)
+            self.looking.hear(run)
+
+    def _settle(self, run: Followed) -> None:
+        """The run is over: what it ended with, and what is staged, is the next draft."""
+        ended, staged, self.staged = _unpinned(run), self.staged, {}
+        try:
+            self._take(presets.apply(ended, staged) if staged else ended)
+        except PresetError:  # another client's edit has made it impossible
+            self._take(ended)
+        self._begun = self.draft
+        if words := trouble(run):
+            last = next((line for line in reversed(tail(run.path).lines) if line.strip()), "")
+            self.tell(f"{run.name}: {words}" + (f"\nIts last words: {last.strip()}" if last else ""), "error")
+        elif run.state == "done":
+            self.tell(f"{run.name} is done; 6 shows what it came to")
+
+    def _revive(self) -> None:
+        """The run takes edits: what was changed while it could not is staged."""
+        self.staged = {key: new for key, (_, new) in presets.changes(self._begun, self.draft).items()}
+
+    def tick(self) -> set[str]:
+        """Look at what moves by itself: the text being made ready, the worker being started. Returns what changed."""
+        changed = set()
+        if self.text.tick():
+            changed.add("text")
+        launch = self.launch
+        if launch is not None and launch.ended is not None and launch.run is None:
+            self.launch = None
+            if not launch.begun:  # else there was nothing to train: done already, or unpaused
+                self.tell(launch.error or f"the worker ended with exit code {launch.ended} and said nothing", "error")
+            changed.add("launch")
+        if self.starting:
+            changed.add("launch")
+        self.looking.tick()
+        return changed
+
+    def _hear(self, run: Followed) -> None:
+        for id in list(self._asked):
+            answer = run.answer(id)
+            if answer is None:
+                continue
+            asked = self._asked[id]
+            if answer["state"] == "accepted":
+                if not asked.accepted and not asked.quiet and asked.edit:
+                    self.tell(f"{asked.what}: accepted at step {answer['step']:,}")
+                asked.accepted = True
+                continue
+            del self._asked[id]
+            if answer["state"] == "applied":
+                if asked.edit:
+                    self.history.remember(asked.edit)
+                    self.tell(f"{asked.what} acts from step {answer['step']:,} on")
+                elif not asked.quiet:
+                    self.tell(f"{asked.what}: done at step {answer['step']:,}")
+            else:
+                if asked.edit and asked.edit.made_by == "change":
+                    self.staged = {**asked.edit.after, **self.staged}
+                elif asked.edit:
+                    self.history.restore(asked.edit)
+                self.tell(f"{asked.what}: {answer['state']}: {answer['reason']}", "error")
+        if run.over:
+            self._asked.clear()
+
+    def close(self) -> None:
+        """The screen goes; the run does not."""
+        self.text.close()
+
+
+def _unpinned(run: Followed) -> Preset:
+    """The settings of a run with every edit, its context as the preset had it."""
+    same = run.live.model.kind == run.preset.model.kind
+    context = run.preset.model.context if same else run.live.model.context
+    return run.live.model_copy(update={"model": run.live.model.model_copy(update={"context": context})})
+
+
+__all__ = ["Asked", "Bench", "Level", "Notice", "WorkbenchError"]

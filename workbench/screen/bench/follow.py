@@ -1,0 +1,170 @@
+"""A run directory, read again and again by a thread of its own, so that a slow disk never holds up a key."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from workbench import preset as presets
+from workbench.errors import WorkbenchError
+from workbench.preset import Preset
+from workbench.runs import settings, status
+from workbench.runs.events import Event, EventReader
+from workbench.runs.status import ENDED, LIVE, Status
+from workbench.screen.charts.curves import Curves
+
+LIVELY, QUIET = 0.2, 2.0
+"""Seconds between two looks at a run that is alive, and at one that is over (another screen may resume it)."""
+
+Changed = frozenset[str]
+"""Which of "status", "events" and "records" a look found changed."""
+
+
+class Followed:
+    """One run as it was at the last look. Attributes are replaced, never changed in place: any thread may read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.preset: Preset = presets.load(str(path / "preset.toml")).preset
+        """As it started."""
+        self.live: Preset = presets.pin_context(self.preset)
+        """With every edit that counts."""
+        self.status: Status | None = None
+        self.state = "starting"
+        self.events: tuple[Event, ...] = ()
+        self.curves = Curves(path)
+        self.error = ""
+        """Why the last look failed; empty when it did not."""
+        self.reading = True
+        """The first look is not over yet."""
+        self._events = EventReader(path)
+        self._watch = status.Watch(path)
+        self._seen_attempt = 0
+
+    # ------------------------------------------------------------------------------- what panes ask
+
+    @property
+    def alive(self) -> bool:
+        """A worker has it: running, paused, starting, or silent for the moment."""
+        return self.state in (*LIVE, "unresponsive")
+
+    @property
+    def over(self) -> bool:
+        return self.state in (*ENDED, "lost")
+
+    @property
+    def phase(self) -> str:
+        return self.status.phase if self.status else ""
+
+    @property
+    def step(self) -> int:
+        """Updates done, as far as anyone can tell: the records are ahead of the heartbeat."""
+        return max(len(self.curves), self.status.step if self.status and self.over else 0)
+
+    @property
+    def steps(self) -> int:
+        return self.live.schedule.steps
+
+    def of(self, *types: str) -> list[Event]:
+        """The events of some types that count, in order."""
+        return [e for e in self.events if e.get("type") in types]
+
+    def last(self, type: str) -> Event | None:
+        return next((e for e in reversed(self.events) if e.get("type") == type), None)
+
+    def answer(self, id: str) -> Event | None:
+        """The latest answer to a command."""
+        return next((e for e in reversed(self.events) if e.get("type") == "answer" and e.get("id") == id), None)
+
+    # ------------------------------------------------------------------------------- the reading end
+
+    def look(self) -> Changed:
+        """Read what is new. Never raises for what a run directory may hold: `error` says it."""
+        changed = set()
+        try:
+            found = status.read(self.path)
+            state = self._watch.state()
+            if (state, _told(found)) != (self.state, _told(self.status)):
+                changed.add("status")
+            self.status, self.state = found, state
+            if found and found.attempt != self._seen_attempt:
+                # A resume has cut the records; they may be as many again by now.
+                if self._seen_attempt:
+                    resumed = max((e["records"] for e in self._events.poll() if e.get("type") == "resume"), default=0)
+                    self.curves.reset_to(resumed)
+                self._seen_attempt = found.attempt
+            events = tuple(self._events.poll())
+            if len(events) != len(self.events) or events[-1:] != self.events[-1:]:
+                changed.add("events")
+                self.events = events
+                self.live = settings.live(events, presets.pin_context(self.preset))
+            if self.curves.poll():
+                changed.add("records")
+            if self.error:
+                changed.add("status")
+            self.error = ""
+        except (WorkbenchError, OSError, ValueError) as error:
+            if str(error) != self.error:
+                changed.add("status")
+            self.error = str(error)
+        if self.reading:
+            self.reading = False
+            changed |= {"status", "events", "records"}
+        return frozenset(changed)
+
+
+def _told(found: Status | None) -> tuple[object, ...]:
+    """What of a status a screen shows: not its heartbeat."""
+    return (
+        (found.state, found.phase, found.steps, found.attempt, found.reason, found.pace, found.inside) if found else ()
+    )
+
+
+class Follower:
+    """The thread. `tell` is called from it after every look that found something, with the run and what changed."""
+
+    def __init__(self, tell: Callable[[Followed, Changed], None]) -> None:
+        self._tell = tell
+        self._runs: dict[Path, tuple[Followed, float]] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def keep(self, runs: Iterable[Followed]) -> None:
+        """Follow these, and no others: a run that is new is looked at at once."""
+        with self._changed:
+            wanted = {run.path: run for run in runs}
+            same = {path: (run, at) for path, (run, at) in self._runs.items() if wanted.get(path) is run}
+            if len(same) == len(wanted) == len(self._runs):
+                return
+            self._runs = {path: same.get(path, (run, 0.0)) for path, run in wanted.items()}
+            self._changed.notify()
+            if self._thread is None and self._runs:
+                self._thread = threading.Thread(target=self._go, name="follower", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _go(self) -> None:
+        while True:
+            with self._changed:
+                if self._closed:
+                    return
+                now = time.monotonic()
+                due = [run for run, at in self._runs.values() if at <= now]
+                if not due:
+                    soonest = min((at for _, at in self._runs.values()), default=now + QUIET)
+                    self._changed.wait(max(0.01, soonest - now))
+                    continue
+            for run in due:
+                changed = run.look()
+                with self._changed:
+                    if self._runs.get(run.path, (None,))[0] is run:
+                        every = LIVELY if run.alive else QUIET
+                        self._runs[run.path] = (run, time.monotonic() + every)
+                if changed:
+                    self._tell(run, changed)

@@ -1,0 +1,1 @@
+"""Pane 1: the datasets, and what the chosen one holds."""

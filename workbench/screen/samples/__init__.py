@@ -1,0 +1,1 @@
+"""Pane 6: the same prompt over steps, and how a run ended."""

@@ -1,0 +1,1 @@
+"""Pane 7: GPU, processor, memory, disk; the worker's own and the screen's."""
