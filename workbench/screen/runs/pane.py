@@ -11,22 +11,19 @@ from textual import events, work
 
 from workbench.errors import WorkbenchError
 from workbench.screen import keys
-from workbench.screen.runs import removal
-from workbench.screen.runs import runs_table
-from workbench.screen.runs import telling
-from workbench.screen.runs import worker_log
-from workbench.screen.frame.aside import Aside
 from workbench.screen.bench.bench import Bench, Level
 from workbench.screen.dialogs.base import Choice, Line
-from workbench.screen.system.gauges import amount
-from workbench.screen.glyphs import fit, plain, wrap
+from workbench.screen.frame.aside import Aside
 from workbench.screen.frame.lined import Run
-from workbench.screen.pane import Pane
 from workbench.screen.frame.scrolling import Listed, Scrolled
-from workbench.screen.runs.shelf_of_runs import Row, Shelf, of_followed
 from workbench.screen.frame.slots import RUNS
+from workbench.screen.glyphs import fit, plain, wrap
+from workbench.screen.pane import Pane
+from workbench.screen.runs import removal, runs_table, telling, worker_log
+from workbench.screen.runs.shelf_of_runs import Row, Shelf, of_followed
 from workbench.screen.runs.telling import Tale, Told
 from workbench.screen.runs.worker_log import Tail
+from workbench.screen.system.gauges import amount
 
 View = Literal["runs", "events", "log"]
 NEXT: dict[View, View] = {"runs": "events", "events": "log", "log": "runs"}

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from workbench.screen.frame.bars import DOTS
-from workbench.screen.glyphs import ELLIPSIS, fit, plain
 from workbench.screen.frame.lined import Run
+from workbench.screen.glyphs import ELLIPSIS, fit, plain
 from workbench.screen.runs.shelf_of_runs import Row
 
 GAP = 2
