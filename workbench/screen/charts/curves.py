@@ -18,7 +18,7 @@ from workbench.screen.charts.decimation import SERIES, SMOOTHING, Averages, Buck
 Axis = Literal["step", "tokens", "time"]
 
 _MOST = 16_384  # buckets: 4.3 MB, and five for each dot of a very wide terminal
-_CHUNK = 8_192  # records read at once: what is made of them fits in a core's cache
+_CHUNK = 2_048  # records read at once: what is made of them fits in a core's cache, and the heap does not grow
 _RECENT = 10  # records that the present speed is told from
 _DETAIL = 65_536  # records that a zoomed chart may read again: 5.5 MB
 
