@@ -36,6 +36,7 @@ class PseudoTerminal:
     def __init__(
         self, arguments: Sequence[str], *, size: tuple[int, int] = (120, 35), cwd: Path | None = None,
         env: Mapping[str, str] | None = None, delay: float = 0.0, emulate: bool = True,
+        python: Sequence[str] = ("-m", "workbench"),
     ) -> None:  # fmt: skip
         columns, rows = size
         self.screen = pyte.Screen(columns, rows)
@@ -54,7 +55,7 @@ class PseudoTerminal:
         }  # fmt: skip
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "workbench", *arguments], stdin=slave, stdout=slave, stderr=slave, cwd=cwd,
+            [sys.executable, *python, *arguments], stdin=slave, stdout=slave, stderr=slave, cwd=cwd,
             env=environment, start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )  # fmt: skip
         os.close(slave)

@@ -1,11 +1,14 @@
-"""What the teaching texts on batches say, held against the program: one test for each claim that needs no screen.
+"""What the teaching texts on batches say, held against the program: one test for each claim.
 
-Those that train for more than 20 seconds are marked `slow`.
+Those that train for more than 20 seconds are marked `slow`. What the screen shows is tested where its panes are:
+ON_THE_SCREEN names the tests.
 """
 
+import ast
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -210,6 +213,49 @@ def test_random_rows_overlap_and_sequential_ones_do_not() -> None:
 
     assert overlapping("random") > 10
     assert overlapping("sequential") == overlapping("shuffled") == 0
+
+
+# ---------------------------------------------------------------------- what the screen settles
+
+
+ON_THE_SCREEN = {
+    "the two sentences, typed, with their row starts": "test_batch.py::"
+    "test_a_typed_sentence_and_typed_starts_show_the_printed_rows",
+    "rows may overlap and repeat: marked": "test_batch.py::"
+    "test_overlaps_and_repeats_are_counted_and_a_start_without_room_is_refused",
+    "each GPU takes a chunk: every rank's slice": "test_batch.py::test_a_simulated_world_shows_every_ranks_slice",
+    "a step is several micro-batches: told apart": "test_step.py::test_micro_batches_of_a_real_worker_fill_their_boxes",
+    "losses 2.5, 2.3, 2.4: mean and sum; norms divided and undivided": "test_step.py::"
+    "test_three_losses_make_a_mean_and_their_gradients_are_told_divided_and_undivided",
+    "only batch norm breaks accumulation: dropout too": "test_step.py::"
+    "test_where_splitting_changes_the_result_it_is_said",
+    "six lines of loop: its own are shown": "test_loop_lines.py::test_the_lines_are_the_sources_own",
+    "the clip coefficient": "test_step.py::test_the_update_is_told_with_its_clip_coefficient",
+    "the share of clipped steps": "test_gallery.py::test_a_run_has_its_curves_its_validation_and_its_marks",
+    "the schedule is drawn, and floors beside the loss": "test_gallery.py::"
+    "test_before_a_run_there_are_floors_the_plan_and_what_to_do",
+    "steps and epochs, both": "test_knobs.py::test_the_figures_are_those_of_the_plan",
+    "why the split is not shuffled": "test_corpus_facts.py::test_the_tail_says_why_it_is_not_shuffled",
+    "runs compared by steps, tokens or seconds": "test_charts.py::test_smoothing_axis_and_log",
+}
+
+
+@pytest.mark.parametrize("claim", ON_THE_SCREEN)
+def test_what_the_screen_settles_has_its_test(claim: str) -> None:
+    file, _, name = ON_THE_SCREEN[claim].partition("::")
+    module = ast.parse((Path(__file__).parent / "screen" / file).read_text(encoding="utf-8"))
+    assert name in {node.name for node in module.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def test_no_sentence_says_what_nobody_has_measured_and_a_step_is_called_a_step() -> None:
+    """No folklore about batch sizes, and no `iteration`, which some take for a step and some for a micro-batch."""
+    never = re.compile(r"iteration|overfit|generali[sz]|unstable|regulari[sz]|too (small|large) a batch", re.IGNORECASE)
+    for path in (Path(presets.__file__).parents[1]).rglob("*.py"):
+        module = ast.parse(path.read_text(encoding="utf-8"))
+        told = [
+            node.value for node in ast.walk(module) if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        assert not [text for text in told if never.search(text)], path
 
 
 # ---------------------------------------------------------------------- figures

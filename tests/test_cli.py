@@ -305,6 +305,37 @@ def test_colour_is_all_that_no_color_takes_away(here: "Command", seen: str) -> N
     assert {sequence[-1] for sequence in re.findall(escape, coloured)} <= {"m", "K"}
 
 
+# ------------------------------------------------------------------------------------------ the screen
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("", r"the screen needs a terminal; without one use `workbench --headless PRESET`"),
+        ("hostile.toml", r"the screen needs a terminal"),
+        ("attach told", r"the screen needs a terminal"),
+        ("attach --runs-dir empty", r"empty: there are no runs yet"),
+        ("attach tolt", r"no run named 'tolt' in .*; `workbench runs` lists them"),
+        ("attach ./hostile.toml", r"'./hostile.toml' is not a run: expected a directory"),
+        ("--theme pink", r"--theme: invalid choice: 'pink' \(choose from .*dark.*light.*terminal.*\)"),
+        ("attach told --theme pink", r"--theme: invalid choice: 'pink'"),
+        ("--world 0", r"--world: '0': expected how many ranks, a whole number from 1 to 65,536"),
+        ("--world two", r"--world: 'two': expected how many ranks"),
+        ("rusn", r"'rusn' is neither a word nor a preset; did you mean `workbench runs`\?"),
+        ("hostil.toml", r"hostil.toml: no such file and no shipped preset"),
+        ("--headless hostile.toml --big", r"--big: of the screen, which --headless does without"),
+        ("--dry-run hostile.toml --theme light --world 2", r"--theme, --world: of the screen, which --dry-run does"),
+    ],
+)
+def test_a_screen_that_cannot_be_opened_says_why(
+    words: str, message: str, here: "Command", told: "subprocess.CompletedProcess[str]"
+) -> None:
+    done = here(*words.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.match(rf"workbench: (argument |.*/)?{message}", done.stderr), done.stderr
+    assert done.stderr.count("\n") == 1, "one message, no traceback"
+
+
 # ------------------------------------------------------------------------------------------ help and version
 
 

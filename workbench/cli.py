@@ -122,7 +122,9 @@ def _train(a: Arguments) -> int:
         if a.headless or a.dry_run:
             raise UsageError("which preset? name a TOML file or a shipped preset, as in `workbench --headless char`")
         a.preset = "char"
-    if not (a.headless or a.dry_run):
+    if a.headless or a.dry_run:
+        _check_no_look(a)
+    else:
         _check_word(a.preset)
     from workbench import preset
 
@@ -141,6 +143,14 @@ def _train(a: Arguments) -> int:
 
         return dry_run.tell(loaded.preset, json=a.json, progress=headless.Preparing(silent=a.quiet or a.json))
     return headless.train(loaded, runs=a.runs_dir, telling=headless.Telling(a.json, a.quiet))
+
+
+def _check_no_look(a: Arguments) -> None:
+    """Raise UsageError for options that only the screen could honour."""
+    given = [name for name, there in (("--theme", a.theme), ("--big", a.big), ("--world", a.world > 1)) if there]
+    if given:
+        without = "--headless" if a.headless else "--dry-run"
+        raise UsageError(f"{', '.join(given)}: of the screen, which {without} does without; leave out one or the other")
 
 
 def _check_word(word: str) -> None:

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from workbench.runs import FORMAT, directory, status
 from workbench.runs.events import Event, EventLog, event
 from workbench.runs.files import replace_json
 from workbench.runs.records import CLIPPED, StepLog
-from workbench.runs.status import Status
+from workbench.runs.status import Inside, Status
 from workbench.screen.app import Workbench
 from workbench.screen.bench.bench import Bench
 from workbench.screen.bench.follow import Followed
@@ -52,6 +52,20 @@ LOSS_AT = (3.3, 1.2)
 """About where the loss of a made run begins, and what it falls towards."""
 
 MadeRun = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a made run tells instead of its times tables."""
+
+    record: Callable[[int], tuple[float, float, float]]
+    """The loss, the gradient's norm and the seconds of a record."""
+    evaluated: Callable[[int], tuple[float, float]]
+    """The training and the validation loss after so many updates."""
+    sample: Callable[[int], str]
+    """After so many updates, without its prompt."""
+
+
 MadeBench = Callable[..., Bench]
 MadeApp = Callable[..., AbstractAsyncContextManager[Pilot[int]]]
 
@@ -120,21 +134,25 @@ def made_run(runs_folder: Path) -> MadeRun:
 
 def make_run(
     folder: Path, preset: str | Mapping[str, Any] = DOCUMENT, *, records: int = 500, steps: int | None = None,
-    state: str = "done", reason: str = "", edit: bool = True, events: tuple[tuple[str, dict[str, Any]], ...] = (),
+    state: str = "done", reason: str = "", edit: float = 10.0, events: tuple[tuple[str, dict[str, Any]], ...] = (),
     age: float = 0.0, pid: int | None = None, host: str | None = None, phase: str = "training", seed: int = 0,
+    name: str = "", story: Story | None = None, start: Mapping[str, Any] | None = None, inside: Inside | None = None,
+    seconds: float = 0.01,
 ) -> Path:  # fmt: skip
     """A run that has done `records` updates of `steps` (the same, unless `state` says that it is not over).
 
     A live `state` is that of this process, unless `pid` says otherwise; "lost" is "running" of a process that is gone.
-    `edit` multiplies lr by ten half way; `events` are (type, fields) written before the end; `age` makes it older, in
-    seconds.
+    `edit` multiplies lr half way, unless it is 0; `events` are (type, fields) written before the end; `age` makes it
+    older, in seconds; `name` is the directory's; `start` are fields of the first event; `inside` is where a step waits;
+    a step takes `seconds`.
     """
     lost, live = state == "lost", state in status.LIVE
     written = "running" if lost else state
     steps = steps or (records if state == "done" else max(2 * records, 1))
     p = presets.apply(loaded(preset).preset, {"schedule.steps": steps, "schedule.warmup": min(20, steps)})
     path = directory.create(folder, p.name, presets.to_toml(p))
-    seconds = 0.01
+    if name:
+        path = path.rename(folder / name)
     rows = p.batch.B * p.batch.accum
     per_step = rows * (1 if p.data.layout == "windows" else p.batch.T)
     edited_at = records // 2 if edit and records else None
@@ -143,6 +161,9 @@ def make_run(
     def losses(done: int, offset: float = 0.0) -> float:
         return LOSS_AT[1] + (LOSS_AT[0] - LOSS_AT[1]) * math.exp(-5 * done / max(records, 1)) + offset
 
+    def evaluated(done: int) -> tuple[float, float]:
+        return story.evaluated(done) if story else (losses(done), losses(done, 0.08))
+
     log, steps_log = EventLog(path), StepLog(path)
 
     def say(type: str, done: int, **fields: Any) -> None:
@@ -150,45 +171,51 @@ def make_run(
         at = BEGAN + timedelta(seconds=done * seconds)
         log.append(document | {"at": at.isoformat(timespec="milliseconds").replace("+00:00", "Z")})
 
-    say("start", 0, run=str(path), params=12345, vocab=27, train_tokens=12000, val_tokens=1300, steps=steps,
-        tokens_per_step=per_step, steps_per_epoch=12000 / per_step, device="cpu", precision="fp32",
-        fingerprint="f" * 64)  # fmt: skip
-    best = math.inf
+    first = {
+        "params": 12345, "vocab": 27, "train_tokens": 12000, "val_tokens": 1300, "steps_per_epoch": 12000 / per_step,
+        "fingerprint": "f" * 64, **(start or {}),
+    }  # fmt: skip
+    say("start", 0, run=str(path), steps=steps, tokens_per_step=per_step, device="cpu", precision="fp32", **first)
+    best, trained = math.inf, 0.0
     for done in range(records + 1):
         if done % p.eval.every == 0 or done == records:
-            val = losses(done, 0.08)
-            say("eval", done, step=done, train_loss=losses(done), val_loss=val, perplexity=math.exp(val))
+            train, val = evaluated(done)
+            say("eval", done, step=done, train_loss=train, val_loss=val, perplexity=math.exp(val))
         if done % p.sample.every == 0 or done == records:
-            say("sample", done, step=done, prompt="\n", text=f"{done} times 2 is {2 * done}.\n")
+            text = story.sample(done) if story else f"{done} times 2 is {2 * done}.\n"
+            say("sample", done, step=done, prompt="\n", text=text)
         if done and (
             done % p.checkpoint.every == 0 or (done == records and state in ("done", "stopped", "interrupted"))
         ):
-            improved = losses(done, 0.08) < best
-            best = min(best, losses(done, 0.08))
-            name = f"checkpoints/step-{done:08d}"
-            say("checkpoint", done, step=done, path=name, val_loss=losses(done, 0.08), best=improved)
-            (path / name).mkdir(exist_ok=True)
-            replace_json(path / name / "meta.json", {"format": FORMAT, "step": done})
+            val = evaluated(done)[1]
+            improved, best = val < best, min(best, val)
+            saved = f"checkpoints/step-{done:08d}"
+            say("checkpoint", done, step=done, path=saved, val_loss=val, best=improved)
+            (path / saved).mkdir(exist_ok=True)
+            replace_json(path / saved / "meta.json", {"format": FORMAT, "step": done})
         if done == records:
             break
         if done == edited_at:
             lr = p.optimizer.lr
-            say("edit", done, step=done, id="edit-1", changes={"optimizer.lr": [lr, lr * 10]},
+            say("edit", done, step=done, id="edit-1", changes={"optimizer.lr": [lr, lr * edit]},
                 base={"row": 0, "token": 0, "epoch": 0})  # fmt: skip
             say("answer", done, step=done, id="edit-1", state="applied", reason="")
-            p = presets.apply(p, {"optimizer.lr": lr * 10})
+            p = presets.apply(p, {"optimizer.lr": lr * edit})
         noisy = losses(done, 0.1 * float(random.standard_normal()) * math.exp(-done / max(records, 1)))
-        grad_norm = 0.5 + float(random.random())
+        grad_norm, took = 0.5 + float(random.random()), seconds
+        if story:
+            noisy, grad_norm, took = story.record(done)
+        trained = trained + took if story else (done + 1) * seconds
         steps_log.append(
-            done, (done + 1) * per_step, done * rows, noisy, schedule.lr_of(p, done), grad_norm, seconds,
-            (done + 1) * seconds, p.batch.B, p.batch.T, p.batch.accum, 1,
+            done, (done + 1) * per_step, done * rows, noisy, schedule.lr_of(p, done), grad_norm, took,
+            trained, p.batch.B, p.batch.T, p.batch.accum, 1,
             CLIPPED if grad_norm > p.optimizer.clip else 0,
         )  # fmt: skip
     for type, fields in events:
         say(type, records, **fields)
     if not (live or lost):
         code = {"done": 0, "stopped": 0, "diverged": 3, "out-of-memory": 4}.get(state, 1)
-        say("end", records, state=state, step=records, val_loss=losses(records, 0.08), seconds=records * seconds,
+        say("end", records, state=state, step=records, val_loss=evaluated(records)[1], seconds=records * seconds,
             exit_code=code, reason=reason)  # fmt: skip
     log.close()
     steps_log.close()
@@ -198,7 +225,7 @@ def make_run(
     found = Status(
         state=written, phase=phase if live or lost else "", step=records, steps=steps, reason=reason, pid=pid,
         started=status.process_start(pid) or 0.0, boot=status.boot_id(), host=host or socket.gethostname(),
-        heartbeat=time.time(), uptime=time.monotonic(),
+        heartbeat=time.time(), uptime=time.monotonic(), inside=inside,
     )  # fmt: skip
     replace_json(path / "status.json", {"format": FORMAT, **asdict(found)})
     if age:

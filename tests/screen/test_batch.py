@@ -140,12 +140,12 @@ async def test_the_rows_are_those_of_the_row_function_and_follow_the_keys(app: A
         lines = drawn(pane(pilot))
         assert line_with(lines, "B·T·accum = 3·8·2 = 48 predictions")
         for n, offset in enumerate(offsets[:2]):
-            row = line_with(lines, f"row {n} m0 x ")
+            row = line_with(lines, f"row {n} m1 x ")
             text = (SENTENCE * 9)[offset : offset + 8].replace(" ", "·")
             assert f"x {text}" in row
             assert line_with(lines, f"@{offset:,}")
         await pilot.press("down", "down", "down", "down")
-        assert line_with(drawn(pane(pilot)), "row 4 m1 x ")
+        assert line_with(drawn(pane(pilot)), "row 4 m2 x ")
         assert "record 2" in pane(pilot).caption()
         assert "rows 12–17" in pane(pilot).caption()
 
@@ -268,7 +268,7 @@ async def test_hash_losses_and_mean_are_the_workers_own(
         loss = float(told.losses[0, 5])
         assert line_with(lines, f": {loss:.2f} nats, p = {np.exp(-loss):.2g}")
         assert line_with(lines, "guesses ")
-        at = next(i for i, line in enumerate(lines) if "row 0 m0 x" in line)
+        at = next(i for i, line in enumerate(lines) if "row 0 m1 x" in line)
         if plain:
             assert set(lines[at + 2].strip()[:8]) <= set("▁▂▃▄▅▆▇█")
         else:

@@ -1,6 +1,7 @@
 """Staging, undo and redo, the lock: no change is lost, and none acts where nobody sent it."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ from tiny_runs import GPT
 
 from workbench import preset as presets
 from workbench.preset import Preset
+from workbench.runs import FORMAT, status
 from workbench.runs.events import EventLog, event
+from workbench.runs.files import replace_json
 from workbench.screen.bench.bench import Bench
 from workbench.screen.bench.edits import Edit, kept_constant, number
 from workbench.screen.bench.follow import Followed
+from workbench.screen.knobs.knobs import lr_changes
 
 
 @pytest.fixture
@@ -146,6 +150,92 @@ def test_undo_and_redo_of_a_live_edit_are_edits(live: Bench) -> None:
     assert sent(live)[-1]["changes"] == {"optimizer.lr": 5e-4}
     answer(live, "applied")
     assert live.now.optimizer.lr == 5e-4
+
+
+def test_what_is_under_way_is_where_the_next_change_starts_from(live: Bench) -> None:
+    """A step of a large model takes seconds: nobody waits for one edit before the next."""
+    live.change({"optimizer.lr": 5e-4})
+    live.apply()
+    assert (live.under_way, live.proposed.optimizer.lr) == ({"optimizer.lr": 5e-4}, 5e-4)
+    live.change(lr_changes(live.proposed, live.proposed.optimizer.lr / 5))
+    live.apply()
+    assert sent(live)[-1]["changes"] == {"optimizer.lr": 1e-4}
+    live.undo()
+    assert sent(live)[-1]["changes"] == {"optimizer.lr": 5e-4}
+    live.undo()
+    assert sent(live)[-1]["changes"] == {"optimizer.lr": 1e-3}
+    live.redo()
+    assert sent(live)[-1]["changes"] == {"optimizer.lr": 5e-4}
+    assert "nothing" not in said(live)
+
+
+def test_what_another_client_sets_is_no_longer_staged(live: Bench) -> None:
+    live.change({"batch.B": 8})
+    live.change({"batch.accum": 2})
+    live.send("set", changes={"batch.B": 8})
+    answer(live, "applied")
+    assert live.staged == {"batch.accum": 2}
+
+
+def test_an_unasked_look_that_fails_is_no_error(live: Bench) -> None:
+    live.looking.ask()
+    answer(live, "expired")
+    assert (said(live), live.looking.error) == ("", "")
+
+
+def test_a_slow_answer_is_told_once(bench: Any, made_run: Any) -> None:
+    now = [0.0]
+    it = bench(run=made_run(records=50, state="running", edit=False, phase="evaluating"), clock=lambda: now[0])
+    hear(it)
+    it.send("pause", quiet=True)
+    it.tick()
+    assert said(it) == ""
+    now[0] = 1.0
+    it.tick()
+    it.tick()
+    assert said(it) == "pause: sent; the worker is evaluating"
+
+
+def test_a_pace_that_was_asked_for_counts_at_once(live: Bench) -> None:
+    assert live.pace == 0.0
+    live.send("pace", rate=10.0)
+    assert live.pace == 10.0
+
+
+def test_an_edit_that_a_dead_run_never_answered_is_in_the_draft(live: Bench) -> None:
+    assert live.run is not None
+    live.change({"optimizer.lr": 5e-4})
+    live.apply()
+    found = status.read(live.run.path)
+    assert found is not None
+    replace_json(live.run.path / "status.json", asdict(replace(found, state="stopped")) | {"format": FORMAT})
+    hear(live)
+    assert (live.alive, live.draft.optimizer.lr, live.under_way) == (False, 5e-4, {})
+
+
+def test_a_resume_takes_what_was_changed_since_the_end(bench: Any, made_run: Any, monkeypatch: Any) -> None:
+    it = bench(run=made_run(records=50, state="diverged", edit=False))
+    hear(it)
+    it.change({"optimizer.lr": 2e-4})
+    it.change({"batch.T": 32})
+    assert it.resumed_with == {"optimizer.lr": 2e-4}, "the model was built for a context of 16"
+    told: list[list[str]] = []
+    monkeypatch.setattr("workbench.screen.bench.bench.Launch", lambda words: told.append(words))
+    it.resume(it.resumed_with)
+    assert told == [["resume", str(it.run.path), "--set", "lr=2e-4"]]
+
+
+def test_a_finished_run_goes_on_only_with_more_steps(bench: Any, made_run: Any, monkeypatch: Any) -> None:
+    it = bench(run=made_run(records=50, steps=50, state="done", edit=False))
+    hear(it)
+    told: list[list[str]] = []
+    monkeypatch.setattr("workbench.screen.bench.bench.Launch", lambda words: told.append(words))
+    said(it)
+    it.resume(it.resumed_with)
+    assert (told, "more steps" in said(it)) == ([], True)
+    it.change({"schedule.steps": 80})
+    it.resume(it.resumed_with)
+    assert told[0][2:] == ["--set", "steps=80"]
 
 
 def test_an_edit_that_another_client_has_changed_since_is_not_undone(live: Bench) -> None:

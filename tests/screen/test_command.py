@@ -14,7 +14,8 @@ from workbench import preset as presets
 from workbench.preset import KEYS, Preset, PresetError
 from workbench.runs.records import StepReader
 from workbench.screen.bench.bench import Bench
-from workbench.screen.bench.command import LONGEST, NoCommand, command_of, command_of_run, written
+from workbench.screen.bench.command import LONGEST, NoCommand, command_of, command_of_run
+from workbench.screen.bench.edits import written
 
 SHIPPED = sorted(presets.shipped())
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)

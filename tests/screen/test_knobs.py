@@ -168,6 +168,21 @@ def test_what_is_staged_shows_both_and_when_it_acts(bench: Any, made_run: Any) -
     assert found(it)["parameters"].after != ""
 
 
+def test_a_shorter_t_makes_a_running_model_no_smaller(bench: Any, made_run: Any) -> None:
+    """Its positions are embedded up to its context; a new run of the same T would have fewer of them."""
+    it = bench(run=made_run(records=50, state="running", edit=False))
+    it.changed(it.run, it.run.look())
+    vocab = it.text.corpus.tokenizer.vocab_size
+    as_built = f"{parameters.total(parameters.itemise(it.now.model, vocab, 16)):,}"
+    it.change({"batch.T": 8})
+    told = found(it)
+    assert (told["parameters"].before, told["parameters"].after) == (as_built, "")
+    assert told["memory"].after != ""
+    it.change({"model.bias": True})
+    fewer = parameters.total(parameters.itemise(it.proposed.model, vocab, 8))
+    assert (found(it)["parameters"].before, found(it)["parameters"].after) == (as_built, f"{fewer:,}")
+
+
 # --------------------------------------------------------------------------------------- the pane
 
 

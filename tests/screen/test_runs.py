@@ -12,6 +12,7 @@ from workbench.runs import commands, status
 from workbench.runs.events import EventReader
 from workbench.runs.files import Lock
 from workbench.runs.records import StepLog, StepReader
+from workbench.screen import glyphs
 from workbench.screen.bench.follow import Followed
 from workbench.screen.frame.scrolling import Listed, Scrolled
 from workbench.screen.frame.slots import RUNS
@@ -105,14 +106,14 @@ def test_columns_never_overflow_and_the_most_telling_come_first(width: int) -> N
         assert "loss" in widths
     if width >= 75:
         assert list(widths) == ["run", "state", "step", "loss", "val", "B·T·accum", "lr"][: len(widths)]
-        assert runs_table.middle(rows[0].name, widths["run"]) == "char-20260102-100000"
+        assert glyphs.middle(rows[0].name, widths["run"]) == "char-20260102-100000"
     line = "".join(text for text, _ in runs_table.line(rows[0], widths, width + 3, over="cursor"))
     assert len(line) == width + 3
 
 
 def test_a_name_is_cut_in_its_middle_and_made_harmless() -> None:
-    assert runs_table.middle("unicode-names-20260102-100000", 18) == "unicode-na…-100000"
-    assert "\x1b" not in runs_table.middle("evil\x1b[31m-20260102-100000", 18)
+    assert glyphs.middle("unicode-names-20260102-100000", 18) == "unicode-na…-100000"
+    assert "\x1b" not in glyphs.middle("evil\x1b[31m-20260102-100000", 18)
 
 
 def test_lists_keep_their_place() -> None:
@@ -308,7 +309,7 @@ async def test_clicks_choose_and_a_double_click_opens(app: Any, made_run: Any) -
     older, newer = made_run(records=5, age=20), made_run(records=5)
     async with app() as pilot:
         pane = await shown(pilot)
-        line = next(y for y, text in enumerate(text_of(pane)) if runs_table.middle(newer.name, 18)[-6:] in text)
+        line = next(y for y, text in enumerate(text_of(pane)) if glyphs.middle(newer.name, 18)[-6:] in text)
         await pilot.click(pane, offset=(8, line + 2))
         assert pane._chosen == older
         await pilot.click(pane, offset=(8, line + 1), times=2)

@@ -149,6 +149,18 @@ async def test_a_record_alone_is_told_without_its_micro_batches(app: Any, made_r
         assert any(f"loss {record['loss']:.4f}" in line and f"‖g‖ {record['grad_norm']:.4f}" in line for line in lines)
 
 
+async def test_a_step_before_an_edit_is_told_with_what_held_then(app: Any, made_run: Any) -> None:
+    changes = {"batch.B": [4, 2], "batch.accum": [1, 8], "optimizer.clip": [1.0, 0.25]}
+    edit = {"step": 30, "id": "e", "changes": changes, "base": {"row": 0, "token": 0, "epoch": 0}}
+    async with app(run=made_run(records=30, state="running", edit=False, events=(("edit", edit),))) as pilot:
+        await pilot.press("3")
+        pilot.app.bench.step = 7
+        pilot.app.screen.refresh_now("rows")
+        lines = "\n".join(drawn(pane(pilot)))
+        assert "step 7  1 micro-batch of [4, 16]" in lines
+        assert "clip min(1, 1/‖g‖)" in lines
+
+
 async def test_micro_batches_of_a_real_worker_fill_their_boxes(app: Any, workbench: Any, tmp_path: Path) -> None:
     """`.` four times against a process that trains: boxes 1 to 4 hold what it told; then `>` finishes the step."""
     file = tmp_path / "tiny.toml"

@@ -1,10 +1,12 @@
 """What the general keys do: to the run, to the draft, to what is shown. Mixed into the screen."""
 
 import shlex
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from textual import work
 
+from workbench.runs import settings
+from workbench.screen.bench.edits import number, sentence
 from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.frame.slots import BATCH
 from workbench.screen.knobs.knobs import lr_changes
@@ -32,7 +34,7 @@ class Acts:
         """Start; pause and go on; after the end, ask whether to resume or to start anew."""
         main, bench = self._main, self._main.bench
         run = bench.run
-        if bench.starting or run is None or run.state == "done":
+        if bench.starting or run is None or (run.state == "done" and bench.draft.schedule.steps <= run.step):
             bench.start()
         elif run.state == "paused":
             bench.send("unpause", what="go on", quiet=True)
@@ -49,13 +51,26 @@ class Acts:
         saved = run.last("checkpoint")
         step = saved["step"] if saved else 0
         words = trouble(run) or f"{run.name} is {run.state}."
-        options = [
-            ("r", f"resume it from step {step:,}" + ("" if saved else ", its beginning (no checkpoint)")),
-            ("n", "start a new run with the settings on the screen"),
-        ]
+        changes, where = bench.resumed_with, f"resume it from step {step:,}"
+        where += "" if saved else ", its beginning (no checkpoint)"
+        options = [("r", f"{where} with {sentence(changes)}" if changes else where)]
+        lower: dict[str, Any] = {}
+        if run.state == "diverged":
+            words = (
+                f"Diverged: {reason}."
+                if (reason := run.status.reason.partition(";")[0] if run.status else "")
+                else words
+            )
+        if run.state == "diverged" and "optimizer.lr" not in changes:
+            # Edits past the checkpoint are dropped after a divergence: this is what held there.
+            there = settings.live((e for e in run.of("edit") if e["step"] <= step), run.preset)
+            lower = {**changes, **lr_changes(there, float(f"{there.optimizer.lr / 10:.12g}"))}
+            words += f" At step {step:,} lr was {number(there.optimizer.lr)}."
+            options.append(("l", f"{where} with {sentence(lower)}"))
+        options.append(("n", "start a new run with the settings on the screen"))
         answer = await self._main.app.push_screen_wait(Choice("Go on?", words, options))
-        if answer == "r":
-            bench.resume()
+        if answer in ("r", "l"):
+            bench.resume(changes if answer == "r" else lower)
         elif answer == "n":
             bench.start()
 
@@ -73,10 +88,14 @@ class Acts:
 
     def action_pace(self, by: int) -> None:
         bench = self._main.bench
-        now = bench.run.status.pace if bench.run and bench.run.status else 0.0
+        now = bench.pace
         at = PACES.index(now) if now in PACES else len(PACES) - 1
         rate = PACES[min(max(at + by, 0), len(PACES) - 1)]
-        bench.send("pace", what=f"pace {rate:g} steps a second" if rate else "full pace", rate=rate)
+        what = f"pace {rate:g} step{'s' if rate != 1 else ''} a second" if rate else "full pace"
+        if bench.alive and rate == now:
+            bench.tell(f"{what} is the {'slowest' if by < 0 else 'fastest'}")
+        else:
+            bench.send("pace", what=what, rate=rate)
         self._main.refresh_now("status")
 
     def action_stop(self) -> None:
@@ -114,7 +133,7 @@ class Acts:
         if bench.run and bench.run.state == "paused":
             bench.send("unpause", what="go on", quiet=True)
         else:
-            bench.resume()
+            bench.resume(bench.resumed_with)
         self._main.refresh_now("status", "launch")
 
     # ------------------------------------------------------------------------------- knobs
@@ -261,7 +280,8 @@ class Acts:
             ("s", "stop it: it finishes its step and saves; then leave"),
             ("n", "stay"),
         ]
-        answer = await main.app.push_screen_wait(Choice("Leave?", f"{name} is training.", options))
+        doing = "paused: it waits" if bench.run and bench.run.state == "paused" else "training"
+        answer = await main.app.push_screen_wait(Choice("Leave?", f"{name} is {doing}.", options))
         if answer == "s":
             if bench.run is None and bench.launch:
                 bench.launch.cancel()

@@ -1,23 +1,30 @@
 """The application: themes, and the one screen that everything is on."""
 
+import io
 import os
 import sys
-from collections.abc import Iterable
-from functools import partial
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import BindingType
+from textual.command import CommandPalette, Provider
 from textual.screen import Screen
 
 from workbench.errors import UsageError
 from workbench.screen.bench.bench import Bench
 from workbench.screen.frame.link import Link
 from workbench.screen.frame.themes import DARK, LIGHT, TERMINAL, THEMES
-from workbench.screen.keys import KEYS
 from workbench.screen.main import Main
 
 LOOKS = {"dark": DARK, "light": LIGHT, "terminal": TERMINAL}
+
+
+def _palette() -> type[Provider]:
+    """Imported when it is first opened."""
+    from workbench.screen.frame.palette import Commands
+
+    return Commands
 
 
 class Workbench(App[int]):
@@ -26,7 +33,7 @@ class Workbench(App[int]):
     TITLE = "workbench"
     CSS_PATH = "screen.tcss"
     BINDINGS: ClassVar[list[BindingType]] = []
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
 
     def __init__(self, bench: Bench, *, look: str | None = None, big: bool = False) -> None:
         plain = bool(os.environ.get("NO_COLOR"))
@@ -57,17 +64,10 @@ class Workbench(App[int]):
     def get_default_screen(self) -> Screen[None]:
         return Main(self.bench, big=self.big)
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The palette: every key of the table, and the looks."""
-        if isinstance(screen, Main):
-            for key in KEYS:
-                if key.action != "command_palette":
-                    yield SystemCommand(f"{key.label}  ({key.shown})", key.help, screen.doing(key))
-        for look, theme in LOOKS.items():
-            yield SystemCommand(f"theme: {look}", "change what the screen looks like", partial(self._wear, theme))
-
-    def _wear(self, theme: str) -> None:
-        self.theme = theme
+    def action_command_palette(self) -> None:
+        """Over the one screen alone: none of its commands means anything while a dialog asks."""
+        if isinstance(self.screen, Main):
+            self.push_screen(CommandPalette(placeholder="what to do: type a few letters of it"))
 
     async def action_quit(self) -> None:
         """ctrl+q asks as q does."""
@@ -76,9 +76,17 @@ class Workbench(App[int]):
 
 
 def check_terminal() -> None:
-    """UsageError where there is no terminal to draw on."""
+    """UsageError where there is no terminal to draw on. Its text is UTF-8 from then on, whatever the locale says: a
+    locale that was never set is common over SSH, a terminal that knows no UTF-8 is not."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the screen needs a terminal; without one use `workbench --headless PRESET`")
+    if os.environ.get("TERM") == "dumb":
+        raise UsageError(
+            "the screen needs a terminal that can move its cursor (TERM is dumb); "
+            "without one use `workbench --headless PRESET`"
+        )
+    if isinstance(sys.__stderr__, io.TextIOWrapper):  # what Textual writes to
+        sys.__stderr__.reconfigure(encoding="utf-8", errors="replace")
 
 
 def run(bench: Bench, *, look: str | None = None, big: bool = False) -> int:

@@ -118,6 +118,16 @@ def fit(text: str, width: int) -> str:
     return _fitted(_glyphs(text, spaces=False, newlines=False), width)
 
 
+def middle(name: str, width: int) -> str:
+    """A name in at most `width` columns, cut in its middle: what it is stands at its beginning, when it began at its
+    end."""
+    name = plain(name)
+    if len(name) <= width:
+        return name
+    tail = min(7, width // 2)
+    return name[: width - tail - 1] + ELLIPSIS + name[len(name) - tail :]
+
+
 def _fitted(glyphs: Iterator[Glyph], width: int) -> str:
     if width <= 0:
         return ""

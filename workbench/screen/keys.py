@@ -5,6 +5,7 @@ the application's or of the pane's, `action_<action>`. None of them needs a mous
 another meaning (ctrl+h, i, j, m; ctrl+a and ctrl+b under tmux and screen).
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
@@ -40,7 +41,7 @@ KEYS = (
     Key("R", "R", "resume", "resume", "go on with this run from its last checkpoint", rank=16, steers=True),
     Key("a", "a", "apply", "apply", "apply the staged knobs", rank=2, steers=True),
     Key("u", "u", "undo", "undo", "take the last edit back", rank=11, steers=True),
-    Key("ctrl+r", "^r", "redo", "redo", "make it again", rank=23, steers=True),
+    Key("ctrl+r", "^r", "redo", "redo", "make again the edit that was taken back", rank=23, steers=True),
     Key("asterisk", "*", "scale_lr(10)", "lr·10", "multiply lr by ten (staged)", rank=18, steers=True),
     Key("slash", "/", "scale_lr(0.1)", "lr/10", "divide lr by ten (staged)", rank=19, steers=True),
     Key("left_square_bracket", "[", "rows(-1)", "rows before", "the rows of the step before", rank=17),
@@ -55,9 +56,10 @@ KEYS = (
     Key("tab", "tab", "cycle(1)", "next", "the next pane"),
     Key("shift+tab", "⇧tab", "cycle(-1)", "previous", "the pane before"),
     Key("escape", "esc", "leave", "leave", "leave what was entered; whole screen back"),
-    Key("ctrl+p", "^p", "command_palette", "palette", "every command, searched by name", rank=6),
-    Key("question_mark", "?", "help", "help", "this page; on a knob, what it means", rank=3),
-    Key("q", "q", "leave_screen", "quit", "leave: the run may go on", rank=4),
+    Key("ctrl+p", "^p", "command_palette", "palette", "every command, searched by name", rank=9),
+    Key("question_mark", "?", "help", "help", "the keys, on a page; on a knob, what it means", rank=3),
+    Key("ctrl+z", "^z", "to_shell", "to the shell", "back to the shell for a while; `fg` comes back here"),
+    Key("q,ctrl+c", "q", "leave_screen", "quit", "leave: the run may go on", rank=4),
     # ------------------------------------------------------------------------------------- in a pane
     Key("enter", "enter", "edit", "edit", "type a value", (KNOBS,), 5, steers=True),
     Key("left,h", "←→", "nudge(-1)", "less/more", "less", (KNOBS,), 7, steers=True),
@@ -85,7 +87,7 @@ KEYS = (
     Key("f", "f", "follow", "follow", "follow the run; again: the whole run", (CHARTS,), 7),
     Key("m", "m", "smooth", "smooth", "smoothing: off, 0.9, 0.99, 0.999", (CHARTS,), 8),
     Key("l", "l", "log", "log y", "logarithmic y", (CHARTS,), 8),
-    Key("x", "x", "axis", "x axis", "x by step, tokens or time", (CHARTS,), 8),
+    Key("x", "x", "axis", "axis", "x by step, tokens or time", (CHARTS,), 8),
     Key("o", "o", "overlay", "overlay", "other runs over this one", (CHARTS,), 8),
     Key("p", "p", "predict", "predict", "predict first: loss at step 0 and at the end", (CHARTS,), 9),
     Key("enter", "enter", "rows", "its rows", "the rows of the step under the cursor", (CHARTS,), 7),
@@ -121,9 +123,58 @@ def bindings(pane: int | None = None) -> list[BindingType]:
     ]
 
 
-def footer(pane: int) -> list[Key]:
-    """What the footer shows while a pane has the focus: the general keys and the pane's, the likeliest first."""
-    return sorted((k for k in KEYS if k.rank and (not k.panes or pane in k.panes)), key=lambda k: k.rank)
+_ALIVE = ("running", "paused")
+_OF_USE = {
+    "micro": _ALIVE, "one_step": _ALIVE, "pace(-1)": _ALIVE, "pace(1)": _ALIVE, "stop": ("starting", *_ALIVE),
+    "rewind": ("checkpoint",), "resume": ("resumable",), "apply": ("staged",), "discard": ("staged",),
+    "undo": ("undo",), "redo": ("redo",), "shade": _ALIVE, "sample": _ALIVE, "follow": ("run",), "inspect": ("run",),
+    "zoom": ("run",), "smooth": ("run",), "overlay": ("run",), "rows": ("run",), "scrub(-1)": ("run",),
+    "space": ("ready", "over", *_ALIVE),
+}  # fmt: skip
+"""By action: the footer leaves it out unless one of these is so (see `footer`)."""
+_CALLED_FOR = {
+    "one_step": "paused", "micro": "paused", "stop": "starting", "resume": "resumable", "apply": "staged",
+    "discard": "staged", "whole": "whole", "predict": "ready",
+}  # fmt: skip
+"""By action: what brings it to the front of the footer."""
+_CALLED = {
+    "space": {"ready": "start", "running": "pause", "paused": "go on", "done": "start anew", "over": "go on?"},
+    "stop": {"starting": "cancel the start"},
+    "whole": {"whole": "all panes"},
+}
+"""By action: what the footer calls it while something is so; else its own label."""
+ALWAYS = ("help", "leave_screen")
+"""The actions whose keys the footer shows at every width, at its end."""
+_MOVES = frozenset("←→↑↓⇧")
+
+
+def footer(pane: int, now: Collection[str]) -> list[tuple[Key, str]]:
+    """The keys that the footer shows while a pane has the focus, the likeliest first, each with what to call it.
+
+    `now` is what is so: "ready", "starting", "running", "paused" or "over" (and "done"), with those of "run" (one is
+    open), "resumable", "checkpoint", "staged", "undo", "redo", "whole" and "read-only" that are.
+    """
+    found = [
+        key
+        for key in KEYS
+        if key.rank
+        and (not key.panes or pane in key.panes)
+        and (key.action not in _OF_USE or any(it in now for it in _OF_USE[key.action]))
+        and not (key.steers and "read-only" in now)
+    ]
+    found.sort(key=lambda key: (key.action != "space", _CALLED_FOR.get(key.action) not in now, key.rank))
+    return [
+        (key, next((name for it, name in _CALLED.get(key.action, {}).items() if it in now), key.label)) for key in found
+    ]
+
+
+def commands() -> list[tuple[Key, str]]:
+    """What the palette offers, in the table's order: every key that does something, and what it does."""
+    return [
+        (key, f"{TITLES[key.panes[0]]}: {key.help}" if key.panes else key.help)
+        for key in KEYS
+        if not _MOVES.intersection(key.shown) and key.shown not in ("PgUp", "PgDn", "home", "end", "tab", "esc", "^p")
+    ]
 
 
 def help_of(pane: int) -> list[tuple[str, list[Key]]]:

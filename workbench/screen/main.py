@@ -60,7 +60,7 @@ class Main(Acts, Screen[None]):
         """The start whose run has been opened: the user may since have opened another."""
 
     def compose(self) -> ComposeResult:
-        self.status_line, self.footer = StatusLine(self.bench), Footer(self.bench)
+        self.status_line, self.footer = StatusLine(self.bench, big=self._big), Footer(self.bench)
         panes = [pane(self.bench) for pane in (Data, Batch, Step, Knobs, Charts, Samples, System, Runs)]
         self.house = House(panes, big=self._big, first=BATCH)
         yield self.status_line
@@ -71,7 +71,15 @@ class Main(Acts, Screen[None]):
         self._follow()
         self.house.show(BATCH)
         self.footer.show(BATCH)
+        self._fit()
         self.set_interval(TICK, self.tick)
+
+    def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        """The status area has more rows where there is room for large figures, and they are wanted."""
+        self.status_line.styles.height = self.status_line.rows(self.size.width, self.size.height)
 
     def on_unmount(self) -> None:
         self._follower.close()
@@ -121,6 +129,8 @@ class Main(Acts, Screen[None]):
         with self.app.batch_update():
             if changed & {"status", "records", "launch", "run", "knobs", "text"}:
                 self.status_line.redraw()
+            if changed & {"status", "launch", "run", "knobs", "text"}:
+                self.footer.redraw()
             for pane in self.house.shown():
                 pane.heard(changed)
 
@@ -174,7 +184,7 @@ class Main(Acts, Screen[None]):
     # ------------------------------------------------------------------------------- panes and keys
 
     def pane_focused(self, number: int) -> None:
-        self.footer.show(number)
+        self.footer.show(number, whole=self.house.whole)
 
     def action_pane(self, number: int) -> None:
         self.house.show(number)
@@ -186,14 +196,21 @@ class Main(Acts, Screen[None]):
     def action_draw_anew(self) -> None:
         self.app.draw_anew()  # type: ignore[attr-defined]  # Workbench, which imports this module
 
+    def action_to_shell(self) -> None:
+        self.app.action_suspend_process()
+
     def action_whole(self) -> None:
-        self.house.make_whole(not self.house.whole)
+        self._make_whole(not self.house.whole)
 
     def action_leave(self) -> None:
         """Escape: out of a mode of the pane, else back from the whole screen."""
         pane = self.house.pane(self.house.focused)
         if not pane.leave() and self.house.whole:
-            self.house.make_whole(False)
+            self._make_whole(False)
+
+    def _make_whole(self, whole: bool) -> None:
+        self.house.make_whole(whole)
+        self.footer.show(self.house.focused, whole=whole)
 
     def doing(self, key: Key) -> Callable[[], None]:
         """What the palette runs for a key: its pane is brought to the front first."""

@@ -58,7 +58,7 @@ class Asks:
         at = (self._row,) if windows else (self._row, t)
         ids, chances = told.guesses[at].tolist(), told.chances[at].tolist()
         guesses = zip(self._sheet.corpus.tokenizer.pieces(ids), chances, strict=True)
-        return Question(t, self._x, seen, self._y[t], float(told.losses[at]), tuple(guesses))
+        return Question(t, self._x, seen, self._y[t], float(told.losses[at]) + 0.0, tuple(guesses))
 
 
 def ending(pieces: Sequence[str], end: int, width: int) -> str:

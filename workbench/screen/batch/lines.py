@@ -45,7 +45,7 @@ def labels(sheet: Sheet, row: int, *, short: bool, done: int) -> tuple[str, str]
     micro, rank, _ = sheet.place(row)
     parts = [f"row {row}"]
     if not sheet.typed and sheet.preset.batch.accum > 1:
-        parts.append(f"m{micro}" + ("✓" if micro < done else ""))
+        parts.append(f"m{micro + 1}" + ("✓" if micro < done else ""))
     if not sheet.typed and sheet.world > 1:
         parts.append(f"r{rank}")
     offset = int(sheet.offsets[row])

@@ -17,14 +17,13 @@ from workbench.preset import Loaded, Preset, PresetError
 from workbench.runs import commands, settings
 from workbench.runs.launch import Launch
 from workbench.runs.settings import Held
-from workbench.screen.bench.edits import Edit, History, kept_constant, outlived, sentence, told
+from workbench.screen.bench.asked import Asked, Commands, Level
+from workbench.screen.bench.edits import Edit, History, assignment, flat, kept_constant, outlived, sentence, told
 from workbench.screen.bench.follow import Changed, Followed
 from workbench.screen.bench.looking import Looking
 from workbench.screen.bench.text import Text
 from workbench.screen.runs.telling import trouble
 from workbench.screen.runs.worker_log import tail
-
-Level = Literal["said", "warning", "error"]
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,6 @@ class Notice:
 
     text: str
     level: Level = "said"
-
-
-@dataclass
-class Asked:
-    """A command that has no final answer yet."""
-
-    what: str
-    sent: float
-    edit: Edit | None = None
-    quiet: bool = False
-    accepted: bool = False
 
 
 class Bench:
@@ -75,7 +63,7 @@ class Bench:
         self.predicted: tuple[float | None, float | None] = (None, None)
         """The losses that someone predicted: of step 0, and at the end."""
         self.clock = clock
-        self._asked: dict[str, Asked] = {}
+        self._asked = Commands(self.tell, clock)
         self.history = History()
         self._was_alive = False
         self._begun = self.draft
@@ -103,9 +91,28 @@ class Bench:
         return _unpinned(self.run) if self.run and self.run.alive else self.draft
 
     @property
+    def under_way(self) -> dict[str, Any]:
+        """What the run was asked to change and has not answered yet."""
+        return self._asked.changes
+
+    @property
+    def coming(self) -> Preset:
+        """`as_new` with what is under way: what the next change starts from."""
+        try:
+            return presets.apply(self.as_new, under_way) if (under_way := self.under_way) else self.as_new
+        except PresetError:  # another client's edit leaves no room for it: the worker will refuse it
+            return self.as_new
+
+    @property
     def proposed(self) -> Preset:
-        """`as_new` with what is staged: what would hold after `apply`, in a new run where one is needed."""
-        return presets.apply(self.as_new, self.staged) if self.staged else self.as_new
+        """`coming` with what is staged: what would hold after `apply`, in a new run where one is needed."""
+        return presets.apply(self.coming, self.staged) if self.staged else self.coming
+
+    @property
+    def pace(self) -> float:
+        """Steps a second that the run is held to, or was asked to be held to; 0 is full speed."""
+        asked = self._asked.pace
+        return asked if asked is not None else self.run.status.pace if self.run and self.run.status else 0.0
 
     @property
     def needs_new_run(self) -> list[str]:
@@ -115,10 +122,7 @@ class Bench:
     def can_live(self, key: str, value: Any = None) -> bool:
         """Whether a running run takes an edit of this key, and this value of it: T reaches to the model's context, and
         an mlp's is fixed by its weights."""
-        if key != "batch.T":
-            return presets.live_key(key)
-        model = self.now.model
-        return model.kind != "mlp" and not (self.alive and value is not None and value > (model.context or value))
+        return _takes(self.now, key, value if self.alive else None)
 
     @property
     def unsaved(self) -> bool:
@@ -129,6 +133,14 @@ class Bench:
     def changed_since(self) -> bool:
         """The draft has been changed since the run ended."""
         return self.draft != self._begun
+
+    @property
+    def resumed_with(self) -> dict[str, Any]:
+        """What has been changed since the run ended and can change in a resume."""
+        if self.run is None or self.run.alive:
+            return {}
+        changed = presets.changes(self._begun, self.draft)
+        return {key: new for key, (_, new) in changed.items() if _takes(self.run.live, key, new)}
 
     @property
     def shown_step(self) -> int:
@@ -199,8 +211,8 @@ class Bench:
         """The settings after changes, and what of them would be staged. Raises PresetError."""
         # A key that was staged for another kind goes with it.
         staged = {k: v for k, v in self.staged.items() if not outlived(k, changes)}
-        new = presets.apply(self.as_new, {**staged, **changes})
-        differ = presets.changes(self.as_new, new)
+        new = presets.apply(self.coming, {**staged, **changes})
+        differ = presets.changes(self.coming, new)
         return new, {key: differ[key][1] for key in (*staged, *changes) if key in differ}
 
     def apply(self) -> None:
@@ -211,12 +223,13 @@ class Bench:
         if not live:
             return
         try:
-            presets.apply(self.now, live)
+            presets.apply(self.now, {**self.under_way, **live})
         except PresetError as error:  # what it was staged together with would have made it fit
             self.tell(told(error), "error")
             return
-        edit = Edit({key: (presets.get(self.now, key), value) for key, value in live.items()})
+        edit = Edit({key: (presets.get(self.coming, key), value) for key, value in live.items()})
         if self.send("set", what=sentence(live), edit=edit, changes=live):
+            self.history.remember(edit)
             self.staged = {key: value for key, value in self.staged.items() if key not in live}
 
     def start_anew(self) -> None:
@@ -240,7 +253,7 @@ class Bench:
         self._again("redo")
 
     def _again(self, word: Literal["undo", "redo"]) -> None:
-        edit = self.history.next(word, self.as_new)
+        edit = self.history.next(word, self.coming)
         if edit is None:
             self.tell(f"nothing to {word}")
         elif self.alive:
@@ -248,6 +261,7 @@ class Bench:
                 self.tell(f"{word}: {', '.join(dead)} needs a new run; this one was started with it", "warning")
             elif self.send("set", what=f"{word}: {sentence(edit.after)}", edit=edit, changes=edit.after):
                 self.history.take(word)
+                self.history.remember(edit)
         else:
             try:
                 new = edit.made(self.draft)
@@ -316,12 +330,16 @@ class Bench:
         self._begun = self.draft
         self.launch = Launch(["--headless", "-", "--runs-dir", str(self.runs)], stdin=presets.to_toml(self.draft))
 
-    def resume(self) -> None:
-        """Go on with the open run from its last checkpoint."""
+    def resume(self, changes: Mapping[str, Any] | None = None) -> None:
+        """Go on with the open run from its last checkpoint; `changes` (of live keys) are edits at its step."""
         if self.run is None or self.run.alive or self.starting:
             self.tell("there is no run to resume" if self.run is None else f"{self.run.name} is {self.run.state}")
             return
-        self.launch = Launch(["resume", str(self.run.path)])
+        if self.run.state == "done" and self.draft.schedule.steps <= self.run.step:
+            self.tell(f"{self.run.name} is done: more steps (4) let it go on, space starts a new run", "warning")
+            return
+        sets = [word for key, value in (changes or {}).items() for word in ("--set", assignment(key, value))]
+        self.launch = Launch(["resume", str(self.run.path), *sets])
 
     # ------------------------------------------------------------------------------- commands
 
@@ -338,7 +356,7 @@ class Bench:
         except OSError as error:
             self.tell(f"{self.run.name}: the command cannot be written ({error.strerror})", "error")
             return ""
-        self._asked[id] = Asked(what or command, self.clock(), edit, quiet)
+        self._asked.add(id, Asked(command, what or command, self.clock(), more, edit, quiet))
         return id
 
     def tell(self, text: str, level: Level = "said") -> None:
@@ -350,19 +368,24 @@ class Bench:
         """The follower found something."""
         if run is not self.run:
             return
+        if "events" in what:
+            self._hear(run)
+            self.looking.hear(run)
         if self._was_alive != run.alive:
             self._was_alive = run.alive
             if run.alive:
                 self._revive()
             else:
                 self._settle(run)
-        if "events" in what:
-            self._hear(run)
-            self.looking.hear(run)
+        if run.over:
+            self._asked.clear()
+        elif "events" in what and self.staged:  # another client may have set just that, or a resume has
+            held = flat(self.coming)
+            self.staged = {key: new for key, new in self.staged.items() if held.get(key) != new}
 
     def _settle(self, run: Followed) -> None:
-        """The run is over: what it ended with, and what is staged, is the next draft."""
-        ended, staged, self.staged = _unpinned(run), self.staged, {}
+        """The run is over: what it ended with, and what was on its way to it or staged, is the next draft."""
+        ended, staged, self.staged = _unpinned(run), {**self.under_way, **self.staged}, {}
         try:
             self._take(presets.apply(ended, staged) if staged else ended)
         except PresetError:  # another client's edit has made it impossible
@@ -391,39 +414,27 @@ class Bench:
             changed.add("launch")
         if self.starting:
             changed.add("launch")
+        self._asked.tick(self.run.phase if self.run else "")
         self.looking.tick()
         return changed
 
     def _hear(self, run: Followed) -> None:
-        for id in list(self._asked):
-            answer = run.answer(id)
-            if answer is None:
-                continue
-            asked = self._asked[id]
-            if answer["state"] == "accepted":
-                if not asked.accepted and not asked.quiet and asked.edit:
-                    self.tell(f"{asked.what}: accepted at step {answer['step']:,}")
-                asked.accepted = True
-                continue
-            del self._asked[id]
-            if answer["state"] == "applied":
-                if asked.edit:
-                    self.history.remember(asked.edit)
-                    self.tell(f"{asked.what} acts from step {answer['step']:,} on")
-                elif not asked.quiet:
-                    self.tell(f"{asked.what}: done at step {answer['step']:,}")
-            else:
-                if asked.edit and asked.edit.made_by == "change":
-                    self.staged = {**asked.edit.after, **self.staged}
-                elif asked.edit:
-                    self.history.restore(asked.edit)
-                self.tell(f"{asked.what}: {answer['state']}: {answer['reason']}", "error")
-        if run.over:
-            self._asked.clear()
+        for edit in self._asked.hear(run):
+            self.history.forget(edit)
+            if edit.made_by == "change":
+                self.staged = {**edit.after, **self.staged}
 
     def close(self) -> None:
         """The screen goes; the run does not."""
         self.text.close()
+
+
+def _takes(settings: Preset, key: str, value: Any = None) -> bool:
+    """Whether a run of these settings takes an edit of a key: T reaches to the model's context, an mlp's is fixed."""
+    if key != "batch.T":
+        return presets.live_key(key)
+    model = settings.model
+    return model.kind != "mlp" and (value is None or value <= (model.context or value))
 
 
 def _unpinned(run: Followed) -> Preset:
@@ -433,4 +444,4 @@ def _unpinned(run: Followed) -> Preset:
     return run.live.model_copy(update={"model": run.live.model.model_copy(update={"context": context})})
 
 
-__all__ = ["Asked", "Bench", "Level", "Notice", "WorkbenchError"]
+__all__ = ["Bench", "Level", "Notice", "WorkbenchError"]

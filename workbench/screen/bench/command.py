@@ -2,14 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from workbench import preset as presets
 from workbench.errors import UsageError
 from workbench.preset import Preset, PresetError
 from workbench.runs import directory
 from workbench.screen.bench.bench import Bench
-from workbench.screen.bench.edits import flat, number
+from workbench.screen.bench.edits import assignment, flat
 
 LONGEST = 1 << 16
 """Bytes of a line that may be copied: a shell takes 128 KiB an argument, a terminal's clipboard about 74 KB."""
@@ -80,38 +79,6 @@ def assignments(loaded: Preset, now: Preset) -> list[str]:
     changed = presets.changes(loaded, now)
     keys = sorted(changed, key=lambda key: not key.endswith(".kind"))
     return [word for key in keys for word in ("--set", assignment(key, changed[key][1]))]
-
-
-def assignment(key: str, value: Any) -> str:
-    """KEY=VALUE, the key without its table where it may stand so."""
-    short = {name: bare for bare, name in presets.BARE.items()}
-    return f"{short.get(key, key)}={written(value)}"
-
-
-def written(value: Any) -> str:
-    """A value as `--set` reads it back: text as it stands, unless it must be quoted; anything else as TOML."""
-    if isinstance(value, str):
-        plain = value.isprintable() and value == value.strip() and not value.startswith(("'", '"'))
-        return value if plain and value else quoted(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(written(item) for item in value) + "]"
-    return str(value)
-
-
-def quoted(text: str) -> str:
-    """A TOML string on one line in which every character can be seen."""
-    named = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
-
-    def escaped(c: str) -> str:
-        return named.get(c) or (
-            c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
-        )
-
-    return '"' + "".join(map(escaped, text)) + '"'
 
 
 def _named(source: str, path: Path | None) -> str:

@@ -61,6 +61,10 @@ class History:
         if edit.made_by == "change":
             self._stacks["redo"].clear()
 
+    def has(self, word: Literal["undo", "redo"]) -> bool:
+        """There may be an edit that the word would make: whether it still holds is for `next` to say."""
+        return bool(self._stacks[word])
+
     def next(self, word: Literal["undo", "redo"], settings: Preset) -> Edit | None:
         """The edit that the word would make now, None if there is none."""
         stack = self._stacks[word]
@@ -73,8 +77,10 @@ class History:
         """It is being made."""
         self._stacks[word].pop()
 
-    def restore(self, edit: Edit) -> None:
-        """It was refused: it can be asked for again."""
+    def forget(self, edit: Edit) -> None:
+        """It was remembered when it was asked for, and was refused. What it took back can be asked for again."""
+        stack = self._stacks["redo" if edit.made_by == "undo" else "undo"]
+        stack[:] = [other for other in stack if other is not edit]
         if edit.made_by == "undo":
             self._stacks["undo"].append(edit.reversed("redo"))
         elif edit.made_by == "redo":
@@ -155,5 +161,37 @@ def number(value: float) -> str:
             mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
             break
     short = f"{mantissa}e{int(exponent)}"
-    small_or_large = abs(value) < 0.01 or abs(value) >= 1e5
+    small_or_large = abs(value) < 0.01 or abs(value) >= 1e4
     return short if "e" in plain or (small_or_large and len(short) < len(plain)) else plain
+
+
+def assignment(key: str, value: Any) -> str:
+    """KEY=VALUE, the key without its table where it may stand so."""
+    short = {name: bare for bare, name in presets.BARE.items()}
+    return f"{short.get(key, key)}={written(value)}"
+
+
+def written(value: Any) -> str:
+    """A value as `--set` reads it back: text as it stands, unless it must be quoted; anything else as TOML."""
+    if isinstance(value, str):
+        plain = value.isprintable() and value == value.strip() and not value.startswith(("'", '"'))
+        return value if plain and value else quoted(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(written(item) for item in value) + "]"
+    return str(value)
+
+
+def quoted(text: str) -> str:
+    """A TOML string on one line in which every character can be seen."""
+    named = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+    def escaped(c: str) -> str:
+        return named.get(c) or (
+            c if c.isprintable() else f"\\u{ord(c):04x}" if ord(c) < 0x10000 else f"\\U{ord(c):08x}"
+        )
+
+    return '"' + "".join(map(escaped, text)) + '"'

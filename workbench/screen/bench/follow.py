@@ -97,8 +97,8 @@ class Followed:
             events = tuple(self._events.poll())
             if len(events) != len(self.events) or events[-1:] != self.events[-1:]:
                 changed.add("events")
-                self.events = events
                 self.live = settings.live(events, presets.pin_context(self.preset))
+                self.events = events  # last: whoever sees an answer sees what it changed
             if self.curves.poll():
                 changed.add("records")
             if self.error:

@@ -76,7 +76,8 @@ class Looking:
                 continue
             del self._asked[id]
             if answer["state"] != "applied":
-                self.error = answer.get("reason", "")
+                # A worker that began after it was asked (a rewind, a resume) was not asked: tick asks again.
+                self.error = answer.get("reason", "") if answer["state"] != "expired" else ""
                 continue
             try:
                 self.latest = inspections.read(run.path, answer["file"])

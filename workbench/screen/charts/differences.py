@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from workbench import preset as presets
 from workbench.preset import Preset
 from workbench.screen.bench.follow import Followed
-from workbench.screen.glyphs import plain
-from workbench.screen.runs.runs_table import middle
+from workbench.screen.glyphs import middle, plain
 from workbench.screen.runs.shelf_of_runs import short
 
 MOST = 2

@@ -76,14 +76,13 @@ def _words(step: int, values: dict[str, Any], events: Sequence[Event]) -> str:
 def figures(now: Moment, others: Sequence[tuple[str, float, str]] = ()) -> list[tuple[str, str, str]]:
     """(name, value, ink) of each figure, the most important first. `others` are letter, loss and ink of other runs."""
     v = now.values
-    out = [("step", f"{now.step:,}", "value"), ("train", _loss(v["loss"]), "train")]
+    out = [("step", f"{now.step:,}", "value"), ("train", _loss(v["loss"]), "train"), ("ppl", perplexity(v["loss"]), "")]
     if now.average is not None:
         out.append(("ema", _about(now.average), "smooth"))
     if now.evaluated and now.evaluated.get("val_loss") is not None:
         when = "" if now.evaluated["step"] == now.step else f" at {now.evaluated['step']:,}"
         out.append(("val", _about(now.evaluated["val_loss"]) + when, "val"))
     out += [(letter, _about(loss), ink) for letter, loss, ink in others]
-    out.append(("ppl", perplexity(v["loss"]), ""))
     out.append(("lr", number(v["lr"]), "lr"))
     out.append(("‖g‖", number(v["grad_norm"]), "grad"))
     if v["tokens_per_s"]:

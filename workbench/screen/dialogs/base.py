@@ -23,6 +23,7 @@ class Dialog(ModalScreen[Answer | None], Generic[Answer]):
 
     BINDINGS = [Binding("escape", "leave", "leave")]  # noqa: RUF012
     HINT = "esc leaves"
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (22, "-tall")]  # noqa: RUF012
 
     def __init__(self, title: str, words: str = "") -> None:
         super().__init__()

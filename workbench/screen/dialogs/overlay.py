@@ -1,5 +1,6 @@
 """Choosing the runs that are drawn over the open one: newest first, a few facts each."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,8 @@ from workbench.errors import WorkbenchError
 from workbench.screen.charts.loss_chart import others
 from workbench.screen.dialogs.base import Dialog
 from workbench.screen.frame.aside import Aside
-from workbench.screen.glyphs import plain
+from workbench.screen.glyphs import middle, plain
 from workbench.screen.runs.pane import MOST_OVERLAYS
-from workbench.screen.runs.runs_table import middle
 from workbench.screen.runs.shelf_of_runs import Row, Shelf
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NAME = 24
 FACTS = {"done": 4, "loss": 6, "val": 6, "B·T·accum": 9, "lr": 6}
-"""Cells of a run's name, and of its facts: together what the box leaves of eighty columns."""
+"""Cells of a run's name, and of its facts: together what the box leaves of eighty columns; of fewer, the first."""
 
 
 class Overlay(Dialog[None]):
@@ -55,9 +55,10 @@ class Overlay(Dialog[None]):
             hint.update(plain(self._look.error) or f"no other runs in {plain(str(bench.runs))}")
             return
         at, drawn = listed.highlighted, {run.path: letter for letter, _, run in others(bench)}
-        hint.update(f"  {'run':<{NAME}}" + "".join(f"  {title:>{width}}" for title, width in FACTS.items()))
+        facts = _facts(min(76, self.app.size.width * 96 // 100) - 8)
+        hint.update(f"  {'run':<{NAME}}" + "".join(f"  {title:>{width}}" for title, width in facts.items()))
         listed.clear_options()
-        listed.add_options(Option(_line(row, drawn.get(row.path, "")), id=str(row.path)) for row in rows)
+        listed.add_options(Option(_line(row, drawn.get(row.path, ""), facts), id=str(row.path)) for row in rows)
         listed.highlighted = min(at or 0, len(rows) - 1)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
@@ -74,7 +75,18 @@ class Overlay(Dialog[None]):
         self.refill()
 
 
-def _line(row: Row, letter: str) -> Label:
-    facts = "".join(f"  {row.cells[title]:>{width}}" for title, width in FACTS.items())
-    text = f"{letter or ' '} {middle(row.name, NAME):<{NAME}}{facts}"
+def _facts(width: int) -> dict[str, int]:
+    """The facts that fit beside the name in `width` cells, the most telling first."""
+    room, found = width - NAME - 2, {}
+    for title, need in FACTS.items():
+        room -= need + 2
+        if room < 0:
+            break
+        found[title] = need
+    return found
+
+
+def _line(row: Row, letter: str, facts: Mapping[str, int]) -> Label:
+    told = "".join(f"  {row.cells[title]:>{width}}" for title, width in facts.items())
+    text = f"{letter or ' '} {middle(row.name, NAME):<{NAME}}{told}"
     return Label(text, style="bold" if letter else "", no_wrap=True)

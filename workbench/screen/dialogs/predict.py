@@ -11,6 +11,8 @@ Predicted = tuple[float | None, float | None]
 class Predict(Dialog[Predicted]):
     """The answer is both losses in nats, None for a line that was left empty."""
 
+    HINT = "enter takes them · tab the other · esc leaves"
+
     def __init__(self, words: str, before: Predicted) -> None:
         super().__init__("Predict first", words)
         self._before = before

@@ -95,7 +95,7 @@ def _not_a_place(text: str) -> str:
 class Presets(Dialog[str]):
     """The shipped presets, and any path that is typed. Answers with what `preset.load` takes."""
 
-    HINT = "type a name or a path · tab completes · ↑↓ enter · esc leaves"
+    HINT = "↑↓ or type · tab completes · enter · esc leaves"
 
     def __init__(self) -> None:
         super().__init__("Open a preset")
@@ -125,12 +125,16 @@ class Presets(Dialog[str]):
         self._list.clear_options()
         for name, about in shipped.items():
             row = Content.assemble((name.ljust(width), "bold"), "  ", (plain(about), "$muted"))
-            self._list.add_option(Option(row.truncate(84, ellipsis=True), id=name))
+            self._list.add_option(Option(row.truncate(self._room(), ellipsis=True), id=name))
         for path in found:
             self._list.add_option(Option(Content(plain(path)), id=path))
         self._list.highlighted = 0 if shipped or found else None
         if not (shipped or found):
             self._about.update("")
+
+    def _room(self) -> int:
+        """Columns of a line of the list: the box, less its frame and a scrollbar."""
+        return max(20, min(92, self.app.size.width * 96 // 100) - 8)
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         self._about.update(plain(_about(event.option.id or ""), newlines=True))

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import preset as presets
 from workbench.preset import PresetError
-from workbench.screen.bench.command import written
-from workbench.screen.bench.edits import shortened, shown, told
+from workbench.screen.bench.edits import shortened, shown, told, written
 from workbench.screen.dialogs.base import Choice, Line
 
 if TYPE_CHECKING:

@@ -1,11 +1,17 @@
-"""The two lines that are always there: what the run does, above; what the keys do, below."""
+"""The lines that are always there: what the run does, above; what the keys do, below."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+from textual import events
+
 from workbench.screen import keys
+from workbench.screen.frame.figures import figures, room_for
 from workbench.screen.frame.lined import Lined, Run
-from workbench.screen.glyphs import plain
+from workbench.screen.glyphs import fit, middle, plain
+from workbench.screen.keys import Key
 
 if TYPE_CHECKING:
     from workbench.screen.bench.bench import Bench
@@ -16,76 +22,184 @@ DOTS = {
     "out-of-memory": ("✗", "bad"), "failed": ("✗", "bad"), "lost": ("✗", "bad"), "unresponsive": ("?", "warn"),
 }  # fmt: skip
 """The mark of each state, and its ink."""
+BIG = 5
+"""Rows of the status area with large figures: the line, their labels, and three rows of figures."""
+BIG_FROM = (76, 22)
+"""The least columns and rows of a screen for them."""
+SHORTEST = 12
+"""Cells under which a text that does not fit is left out instead of cut."""
+
+
+@dataclass(frozen=True)
+class _Style:
+    """How closely the status line is written: cells between its parts, its words, and the least cells of a name."""
+
+    gap: int
+    step: str
+    loss: str
+    lr: str
+    speed: str
+    name: int
+
+
+_STYLES = (
+    _Style(2, "step {step:,}/{steps:,}", ".4f", ".2e", " tok/s", 14),
+    _Style(2, "{step:,}/{steps:,}", ".4f", ".2e", " tok/s", 10),
+    _Style(1, "{step:,}/{short}", ".4f", ".2e", " tok/s", 10),
+    _Style(1, "{step:,}/{short}", ".3f", ".1e", " t/s", 8),
+    _Style(1, "{step:,}/{short}", ".3f", ".1e", "/s", 6),
+)
+"""The first that fits is taken: the name gives way first."""
 
 
 class StatusLine(Lined):
-    """run, state, step n/N, loss, lr, tokens/s, what it is doing: a dash where there is nothing yet."""
+    """run, state, step n/N, loss, lr, tokens/s, what it is doing: a dash where there is nothing yet.
 
-    def __init__(self, bench: "Bench") -> None:
+    `big` adds step, loss and lr in figures of three rows, where they fit.
+    """
+
+    def __init__(self, bench: "Bench", *, big: bool = False) -> None:
         super().__init__(id="status")
         self._bench = bench
+        self._big = big
+
+    def rows(self, width: int, height: int) -> int:
+        """The rows that it takes on a screen of so many columns and rows."""
+        return BIG if self._big and width >= BIG_FROM[0] and height >= BIG_FROM[1] else 1
 
     def draw(self, width: int, height: int) -> Iterable[Sequence[Run]]:
-        yield self._line(width)
+        if height < BIG:
+            yield self._line(width)
+            return
+        yield self._line(width, brief=True)
+        yield from self._figures(width)
 
-    def _line(self, width: int) -> list[Run]:
+    def _line(self, width: int, *, brief: bool = False) -> list[Run]:
+        """One line of `width` cells; `brief` leaves out what is told in figures."""
         bench, run = self._bench, self._bench.run
         state = run.state if run else "starting" if bench.starting else "ready"
         dot, ink = DOTS.get(state, ("?", "warn"))
-        name = run.name if run else bench.draft.name
-        last = run.curves.last if run else None
-        step, steps = (run.step, run.steps) if run else (0, bench.draft.schedule.steps)
-        parts: list[tuple[str, str, str]] = [
-            ("step", f"{step:,}/{steps:,}", "value"),
-            ("loss", f"{last['loss']:.4f}" if last else "–", "value"),
-            ("lr", f"{last['lr']:.2e}".replace("e-0", "e-") if last else "–", "value"),
-            ("", f"{self._speed()} tok/s", ""),
-        ]
-        line: list[Run] = [(f"{dot} ", ink), (plain(name), "title"), ("  ", ""), (state, ink)]
-        for label, value, style in parts:
-            line += [("  ", ""), (f"{label} ", "dim") if label else ("", ""), (value, style)]
-        for text, style in self._doing():
-            line += [("  ", ""), (text, style)]
+        name = plain(run.name if run else bench.draft.name)
+        doing = self._doing()
+        for style in _STYLES:
+            parts: list[list[Run]] = [[(state, ink)], *([] if brief else self._measured(style)), [self._speed(style)]]
+            room = width - cell_len(dot) - 1 - _wide(parts, style.gap)
+            least = min(cell_len(name), style.name)
+            if room >= least:
+                break
+        while room < least and len(parts) > 1:  # a long state, and hardly any room: what it said last goes
+            room += _wide([parts.pop()], style.gap)
+        told = []
+        for text, more in doing:
+            need = cell_len(text) + style.gap
+            if room - need < least:
+                text = fit(text, room - least - style.gap).rstrip() if room - least - style.gap >= SHORTEST else ""
+                need = cell_len(text) + style.gap
+            if text:
+                told.append([(text, more)])
+                room -= need
+        line: list[Run] = [(f"{dot} ", ink), (middle(name, max(room, 1)), "title")]
+        for part in [*parts, *told]:
+            line += [(" " * style.gap, ""), *part]
         return line
 
-    def _speed(self) -> str:
+    def _measured(self, style: _Style) -> list[list[Run]]:
+        """step, loss and lr, each with its label."""
+        step, steps, loss, lr = self._now()
+        words = style.step.format(step=step, steps=steps, short=_short(steps))
+        label, _, value = words.rpartition(" ")
+        return [
+            [(f"{label} ", "dim"), (value, "value")] if label else [(value, "value")],
+            [("loss ", "dim"), ("–" if loss is None else format(loss, style.loss), "value")],
+            [("lr ", "dim"), ("–" if lr is None else _power(format(lr, style.lr)), "value")],
+        ]
+
+    def _now(self) -> tuple[int, int, float | None, float | None]:
+        """step, steps, and the last record's loss and lr."""
+        run = self._bench.run
+        last = run.curves.last if run else None
+        step, steps = (run.step, run.steps) if run else (0, self._bench.draft.schedule.steps)
+        return step, steps, last["loss"] if last else None, last["lr"] if last else None
+
+    def _figures(self, width: int) -> list[list[Run]]:
+        """A row of labels, then three of figures: loss and lr in the colours of their curves."""
+        step, steps, loss, lr = self._now()
+        for exact, peak in ((".4f", ".2e"), (".3f", ".1e"), (".2f", ".0e")):
+            columns = [
+                (f"step of {steps:,}", f"{step:,}", "value"),
+                ("loss", "–" if loss is None else format(loss, exact), "smooth"),
+                ("lr", "–" if lr is None else _power(format(lr, peak)), "lr"),
+            ]
+            wide = [max(len(label), room_for(value)) for label, value, _ in columns]
+            wide[0] = max(wide[0], room_for(f"{steps:,}"))  # so that nothing moves when a digit is added
+            spare = width - sum(wide)
+            if spare >= 2 * (len(columns) - 1):
+                break
+        gap = min(spare // (len(columns) - 1), 12)
+        lines: list[list[Run]] = [[], [], [], []]
+        for (label, value, ink), cells in zip(columns, wide, strict=True):
+            for line, text, style in zip(lines, [label, *figures(value)], ["dim", ink, ink, ink], strict=True):
+                line.append((text.ljust(cells + gap), style))
+        return lines
+
+    def _speed(self, style: _Style) -> Run:
         """Tokens a second over the last ten records."""
         run = self._bench.run
         if run is None or not (speed := run.curves.recent_speed()):
-            return "–"
-        return f"{speed / 1e6:.2f}M" if speed >= 1e6 else f"{speed / 1e3:.1f}k" if speed >= 1e3 else f"{speed:.0f}"
+            return f"–{style.speed}", ""
+        short = f"{speed / 1e6:.2f}M" if speed >= 1e6 else f"{speed / 1e3:.1f}k" if speed >= 1e3 else f"{speed:.0f}"
+        return f"{short}{style.speed}", ""
 
     def _doing(self) -> list[Run]:
-        """The phase, the pace, what is staged: whatever a person would wonder about."""
+        """What went wrong, what is staged, the phase, the pace: whatever a person would wonder about, that first."""
         bench, run = self._bench, self._bench.run
         told: list[Run] = []
+        if run and run.error:
+            told.append((plain(run.error), "bad"))
+        if bench.read_only:
+            told.append(("read-only", "warn"))
+        if bench.staged:
+            told.append((f"{len(bench.staged)} staged", "staged"))
         if bench.starting and bench.launch:
             told.append((plain(bench.launch.phase), "warn"))
         elif run and run.alive and run.phase:
             told.append((plain(run.phase), "warn" if run.phase != "training" else "dim"))
         if run and run.alive and run.status and run.status.pace:
             told.append((f"pace {run.status.pace:g}/s", "warn"))
-        if bench.staged:
-            told.append((f"{len(bench.staged)} staged", "staged"))
-        if bench.read_only:
-            told.append(("read-only", "warn"))
-        if run and run.error:
-            told.append((plain(run.error), "bad"))
         return told
 
 
+def _wide(parts: Sequence[Sequence[Run]], gap: int) -> int:
+    """Cells of the parts, each with the gap before it."""
+    return sum(gap + sum(cell_len(text) for text, _ in part) for part in parts)
+
+
+def _short(steps: int) -> str:
+    """A number of steps in few cells, only where none of it is lost."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if steps >= size and steps % (size // 10) == 0:
+            return f"{steps / size:g}{letter}"
+    return f"{steps:,}"
+
+
+def _power(text: str) -> str:
+    return text.replace("e-0", "e-").replace("e+0", "e+")
+
+
 class Footer(Lined):
-    """The keys that matter here; for a few seconds, what there is to say."""
+    """The keys that matter here; for a few seconds, what there is to say. A click does what its key does."""
 
     def __init__(self, bench: "Bench") -> None:
         super().__init__(id="footer")
         self._bench = bench
         self._pane = 0
+        self._whole = False
         self._said = ""
         self._ink = ""
+        self._spans: list[tuple[int, int, Key]] = []
 
-    def show(self, pane: int) -> None:
-        self._pane = pane
+    def show(self, pane: int, *, whole: bool = False) -> None:
+        self._pane, self._whole = pane, whole
         self.redraw()
 
     def say(self, text: str, ink: str = "value") -> None:
@@ -93,21 +207,63 @@ class Footer(Lined):
         self._said, self._ink = plain(text), ink
         self.redraw()
 
+    def key_at(self, x: int) -> Key | None:
+        """The key that stands in column x."""
+        return next((key for begin, end, key in self._spans if begin <= x < end), None)
+
     def draw(self, width: int, height: int) -> Iterable[Sequence[Run]]:
+        self._spans = []
         if self._said:
-            yield [(" ", ""), (self._said, self._ink)]
+            yield [(" ", ""), (fit(self._said, max(width - 2, 1)), self._ink)]
             return
-        line: list[Run] = [(" ", "")]
-        used = 1
-        for key in keys.footer(self._pane) if self._pane else []:
-            if key.steers and self._bench.read_only:
+        found = keys.footer(self._pane, self._situation()) if self._pane else []
+        always = [(key, label) for key, label in found if key.action in keys.ALWAYS]
+        room = width - 1 - sum(_need(key, label) for key, label in always)
+        taken = []
+        for key, label in found:
+            if key.action in keys.ALWAYS:
                 continue
-            need = len(key.shown) + len(key.label) + 3
-            if used + need > width:
+            room -= _need(key, label)
+            if room < 0:
                 break
-            line += [(key.shown, "key"), (f" {key.label}", "dim"), ("  ", "")]
-            used += need
+            taken.append((key, label))
+        line: list[Run] = [(" ", "")]
+        x = 1
+        for key, label in [*taken, *always]:
+            line += [(key.shown, "key"), (f" {label}", "dim"), ("  ", "")]
+            self._spans.append((x, x + _need(key, label) - 2, key))
+            x += _need(key, label)
         yield line
+
+    def _situation(self) -> set[str]:
+        """What is so, in the words of `keys.footer`."""
+        bench, run = self._bench, self._bench.run
+        now: set[str] = set()
+        now |= {"undo"} if bench.history.has("undo") else set()
+        now |= {"redo"} if bench.history.has("redo") else set()
+        if bench.starting:
+            now.add("starting")
+        elif run is None:
+            now.add("ready")
+        elif run.alive:
+            now.add("paused" if run.state == "paused" else "running")
+        else:
+            now |= {"over"} | ({"done"} if run.state == "done" else {"resumable"})
+        if run is not None:
+            now |= {"run"} | ({"checkpoint"} if run.alive and run.last("checkpoint") else set())
+        return now | {
+            word
+            for word, so in (("staged", bench.staged), ("whole", self._whole), ("read-only", bench.read_only))
+            if so
+        }
+
+    async def on_click(self, event: events.Click) -> None:
+        if (key := self.key_at(event.x)) and (doing := getattr(self.screen, "doing", None)):
+            doing(key)()
+
+
+def _need(key: Key, label: str) -> int:
+    return cell_len(key.shown) + len(label) + 3
 
 
 __all__ = ["Footer", "StatusLine"]

@@ -27,7 +27,7 @@ class Slot:
 
 def slots(width: int, height: int, *, recent: list[int], whole: bool = False, big: bool = False) -> list[Slot]:
     """The slots of an area in cells. `recent` holds the panes in the order in which they had the focus, the
-    last one now; `whole` gives everything to that one; `big` keeps to one column at any size."""
+    last one now; `whole` gives everything to that one; `big` keeps to one column at any size, its charts large."""
     now = recent[-1]
     every = tuple(TITLES)
 
@@ -37,7 +37,7 @@ def slots(width: int, height: int, *, recent: list[int], whole: bool = False, bi
     if whole:
         return [Slot(0, 0, width, height, every, now)]
     if width >= WIDE[0] and height >= WIDE[1] and not big:
-        left, right = max(44, width * 23 // 100), max(58, width * 32 // 100)
+        left, right = max(44, width * 22 // 100), min(max(58, width * 41 // 100), 84)
         middle = width - left - right
         data, system, batch, samples = height * 28 // 100, 13, height * 45 // 100, height * 22 // 100
         return [
@@ -61,7 +61,8 @@ def slots(width: int, height: int, *, recent: list[int], whole: bool = False, bi
         ]
     if height < 13:  # no room for two
         return [Slot(0, 0, width, height, every, now)]
-    chart = height * 62 // 100 if now == CHARTS else max(6, height * 36 // 100)
+    share = 62 if now == CHARTS else 50 if big else 36
+    chart = max(6, height * share // 100)
     return [
         slot(0, 0, width, chart, CHARTS),
         slot(0, chart, width, height - chart, *(p for p in every if p != CHARTS)),

@@ -46,12 +46,17 @@ def sentence(bench: "Bench", p: Preset) -> str:
 
 def consequences(bench: "Bench", now: Preset, then: Preset) -> list[Consequence]:
     """The figures, those that a person looks for first at the top: of what is in force, and of what is proposed."""
+    # A running model is built for its context; a T under it makes it no smaller.
+    built = (bench.now, then) if bench.alive else (now, then)
+    if bench.alive and not bench.needs_new_run:
+        model = bench.now.model
+        built = (bench.now, then.model_copy(update={"model": model}))
     found = [
         _both(_product_name(bench.world, now), _product(now, bench.world), _product(then, bench.world)),
         _learning_rate(bench, now, then),
         _epochs(bench, now, then),
-        _memory(bench, now, then),
-        _parameters(bench, now, then),
+        _memory(bench, *built),
+        _parameters(bench, *built),
     ]
     return [consequence for consequence in found if consequence]
 

@@ -126,10 +126,20 @@ class Knobs(Pane):
         return [line(name) for name in self._shown]
 
     def _turned(self, key: Key, old: object, new: object, room: int, three: int) -> Line:
-        """The value in force and the staged one; the lock joins B, T and accum, whose values are `three` wide."""
+        """The value in force, and the staged one (*) or the one under way to the run (…).
+
+        The lock joins B, T and accum, whose values are `three` wide.
+        """
         if key.name in self.bench.staged:
             told = _value(key, old, (room - 4) // 2)
             return [(told, "dim"), (" → ", "dim"), (_value(key, new, room - cell_len(told) - 4) + "*", "staged")]
+        if key.name in self.bench.under_way and new != old:
+            told = _value(key, old, (room - 4) // 2)
+            return [
+                (told, "dim"),
+                (" → ", "dim"),
+                (f"{_value(key, new, room - cell_len(told) - 4)}{ELLIPSIS}", "staged"),
+            ]
         value = _value(key, new, room)
         if not (self.bench.locked and key.name in THREE):
             return [(value, "value")]
@@ -182,7 +192,11 @@ class Knobs(Pane):
 
     def _acts(self) -> str:
         told = consequences.acts(self.bench)
-        return told or ("" if self.bench.alive or not self.bench.unsaved else "space starts a run with this")
+        if told or self.bench.alive or not self.bench.unsaved:
+            return told
+        over = self.bench.resumed_with and self.bench.run
+        goes_on = over and (over.state != "done" or self.bench.draft.schedule.steps > over.step)
+        return "space asks: a resume with this, or a new run" if goes_on else "space starts a run with this"
 
     # ------------------------------------------------------------------------------- where the cursor is
 

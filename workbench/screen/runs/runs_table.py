@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from workbench.screen.frame.bars import DOTS
 from workbench.screen.frame.lined import Run
-from workbench.screen.glyphs import ELLIPSIS, fit, plain
+from workbench.screen.glyphs import fit, middle
 from workbench.screen.runs.shelf_of_runs import Row
 
 GAP = 2
@@ -74,12 +74,3 @@ def _line(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
         fit(cells[title], width) if title in _LEFT else cells[title].rjust(width)[:width]
         for title, width in widths.items()
     )
-
-
-def middle(name: str, width: int) -> str:
-    """A name cut in its middle: what it is called stands at its beginning, when it began at its end."""
-    name = plain(name)
-    if len(name) <= width:
-        return name
-    tail = min(7, width // 2)
-    return name[: width - tail - 1] + ELLIPSIS + name[len(name) - tail :]

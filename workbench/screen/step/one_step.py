@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from workbench import preset as presets
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
+from workbench.runs import settings
 from workbench.runs.inspections import Inspected
 from workbench.runs.status import Inside
 
@@ -68,6 +70,7 @@ class Steps:
     def __init__(self, bench: "Bench") -> None:
         self._bench = bench
         self._record: tuple[tuple[object, ...], dict[str, Any] | None] = ((), None)
+        self._settings: tuple[tuple[object, ...], Preset] = ((), bench.draft)
 
     def now(self) -> OneStep:
         bench, run = self._bench, self._bench.run
@@ -81,15 +84,16 @@ class Steps:
         stage = "update" if run.state == "paused" and step == len(run.curves) - 1 else None
         told = bench.looking.of(step)
         if told is not None:
-            return _inspected(told, run.live, stage)
+            return _inspected(told, self._held(run, step), stage)
         record = self._recorded(run, step)
         if record is None:
             begins = "zero" if not len(run.curves) else None
             return OneStep(step, run.live, run.live.batch.accum, stage=begins, lr=lr_of(run.live, step))
-        grad_norm, clip = record["grad_norm"], run.live.optimizer.clip
+        held = self._held(run, step)
+        grad_norm, clip = record["grad_norm"], held.optimizer.clip
         return OneStep(
             step,
-            run.live,
+            held,
             record["accum"],
             stage=stage,
             loss=record["loss"],
@@ -98,6 +102,14 @@ class Steps:
             lr=record["lr"],
             first=record["rows_before"],
         )
+
+    def _held(self, run: "Followed", step: int) -> Preset:
+        """The settings of a step that is over: an edit since then was none of its own."""
+        key = (run, step, len(run.events))
+        if key != self._settings[0]:
+            edits = (e for e in run.of("edit") if e["step"] <= step)
+            self._settings = (key, settings.live(edits, presets.pin_context(run.preset)))
+        return self._settings[1]
 
     def _recorded(self, run: "Followed", step: int) -> dict[str, Any] | None:
         """A step's record. Only one that was chosen is read from the file, once."""

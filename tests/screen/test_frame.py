@@ -1,0 +1,226 @@
+"""What stands around the panes: the status line, the footer, the palette, large figures; and keys in odd places."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pseudo_terminal import PseudoTerminal
+from rich.cells import cell_len
+from strips import HOSTILE, drawn, until
+from textual import events
+
+from workbench.errors import UsageError
+from workbench.screen import app as application
+from workbench.screen import keys
+from workbench.screen.frame import figures
+from workbench.screen.frame.bars import Footer, StatusLine
+from workbench.screen.frame.slots import BATCH, CHARTS, KNOBS, RUNS, TITLES
+
+LONG = {
+    "name": "a-preset-with-a-name-that-no-line-has-room-for",
+    "data": {"text": "to be or not to be\n" * 40},
+    "batch": {"B": 4, "T": 8},
+    "model": {"layers": 1, "heads": 1, "width": 16},
+}
+
+
+def status(pilot: Any) -> list[str]:
+    return drawn(pilot.app.screen.query_one(StatusLine))
+
+
+def footer(pilot: Any) -> str:
+    return drawn(pilot.app.screen.query_one(Footer))[0]
+
+
+# ------------------------------------------------------------------------------------------ the status line
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("state", ["running", "paused", "stopped", "diverged"])
+async def test_a_narrow_status_line_keeps_every_figure(app: Any, made_run: Any, width: int, state: str) -> None:
+    """At 60 columns its end was cut off, and with it lr and tokens/s: the name gives way, in its middle."""
+    run = made_run(LONG, records=437, state=state, steps=10_000)
+    async with app(run=run, size=(width, 16)) as pilot:
+        (line,) = status(pilot)
+        last = pilot.app.bench.run.curves.last
+        assert f" {state} " in line
+        assert "437/10" in line
+        assert f"loss {last['loss']:.4f}"[:8] in line
+        assert re.search(r" lr \d\.\d{1,2}e-\d ", line)
+        assert "k t" in line or "k/s" in line
+        assert "a-pr" in line
+        assert run.name[-3:] in line  # by which runs of one preset are told apart
+        assert cell_len(line) <= width
+
+
+async def test_what_is_staged_is_told_where_there_is_room(app: Any, made_run: Any) -> None:
+    run = made_run(records=100, state="running")
+    async with app(run=run, size=(120, 35)) as pilot:
+        await pilot.press("slash")
+        await pilot.pause()
+        assert "1 staged" in status(pilot)[0]
+        await pilot.resize_terminal(40, 10)
+        await pilot.pause()
+        assert cell_len(status(pilot)[0]) <= 40
+
+
+async def test_the_status_line_draws_no_name_raw(app: Any) -> None:
+    document = {"name": "x", "data": {"text": HOSTILE * 20}, "batch": {"B": 2, "T": 4}}
+    async with app(document, size=(60, 16)) as pilot:
+        pilot.app.bench.draft = pilot.app.bench.draft.model_copy(update={"name": HOSTILE})
+        pilot.app.screen.status_line.redraw()
+        status(pilot)  # `drawn` checks
+
+
+# ------------------------------------------------------------------------------------------ large figures
+
+
+def test_figures_are_three_rows_of_one_width() -> None:
+    for text in ("0123456789", "12,345", "4.6347", "1.00e-3", "nan", "inf", "-inf", "–"):
+        rows = figures.figures(text)
+        assert len(rows) == 3
+        assert {len(row) for row in rows} == {figures.room_for(text)}
+    assert len({tuple(figures.figures(digit)) for digit in "0123456789"}) == 10
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 35)])
+async def test_big_shows_step_loss_and_lr_in_large_figures(app: Any, made_run: Any, size: tuple[int, int]) -> None:
+    run = made_run(records=437, state="running", edit=False)
+    async with app(run=run, size=size, big=True) as pilot:
+        lines = status(pilot)
+        last = pilot.app.bench.run.curves.last
+        assert len(lines) == 5
+        assert "step of 874" in lines[1]
+        for rows in (figures.figures("437"), figures.figures(f"{last['loss']:.4f}")):
+            assert all(row in line.ljust(size[0]) for row, line in zip(rows, lines[2:], strict=True))
+        charts = pilot.app.screen.house.pane(CHARTS)
+        assert charts.outer_size.height >= 9
+        await pilot.resize_terminal(60, 16)
+        await pilot.pause()
+        assert len(status(pilot)) == 1  # no room for them
+
+
+# ------------------------------------------------------------------------------------------ the footer
+
+
+async def test_the_footer_shows_what_is_of_use_now(app: Any, made_run: Any) -> None:
+    async with app("to-be", size=(80, 24)) as pilot:
+        assert footer(pilot).startswith(" space start")
+        assert "apply" not in footer(pilot)
+        assert "resume" not in footer(pilot)
+        assert footer(pilot).endswith("? help  q quit")
+    running = made_run(records=50, state="running", edit=False)
+    async with app(run=running, size=(80, 24)) as pilot:
+        assert footer(pilot).startswith(" space pause")
+        await pilot.press("slash")
+        await pilot.pause()
+        assert footer(pilot).startswith(" space pause  a apply")
+    over = made_run(records=50, state="stopped")
+    async with app(run=over, size=(60, 16)) as pilot:
+        await pilot.pause(0.3)
+        pilot.app.screen.footer.say("")
+        assert "R resume" in footer(pilot)
+        assert footer(pilot).endswith("? help  q quit")
+
+
+def test_help_and_leaving_are_in_every_footer() -> None:
+    for state in ("ready", "starting", "running", "paused", "over"):
+        for pane in TITLES:
+            for more in (set(), {"read-only", "run"}, {"staged", "undo", "redo", "run", "whole", "checkpoint"}):
+                found = keys.footer(pane, {state} | more)
+                assert {key.action for key, _ in found} >= {"help", "leave_screen"}
+                assert not ("read-only" in more and any(key.steers for key, _ in found))
+    assert [key.action for key, _ in keys.footer(BATCH, {"paused", "run"})][:3] == ["space", "one_step", "micro"]
+    assert ("apply", "apply") in [(k.action, label) for k, label in keys.footer(KNOBS, {"running", "run", "staged"})][
+        :2
+    ]
+
+
+async def test_a_click_on_a_key_of_the_footer_does_what_the_key_does(app: Any) -> None:
+    async with app("to-be", size=(80, 24)) as pilot:
+        x = footer(pilot).index("? help")
+        await pilot.click(Footer, offset=(x + 3, 0))
+        await until(pilot, lambda: len(pilot.app.screen_stack) == 2)
+
+
+# ------------------------------------------------------------------------------------------ the palette
+
+
+def test_the_palette_offers_what_does_something_and_tells_each_apart() -> None:
+    told = [what for _, what in keys.commands()]
+    assert len(set(told)) == len(told)
+    assert "Charts: logarithmic y" in told
+    assert not any(key.shown in ("↓", "tab", "PgUp") for key, _ in keys.commands())
+
+
+async def test_a_command_is_found_by_its_words_and_run(app: Any) -> None:
+    async with app("to-be", size=(60, 16)) as pilot:
+        await pilot.press("ctrl+p")
+        await pilot.press(*"go to step 7"[:2])
+        await pilot.press("escape")
+        await pilot.press("ctrl+p", *"runs: go")
+        await until(pilot, lambda: pilot.app.screen.query("CommandList").first().option_count)
+        await pilot.pause(0.3)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(pilot.app.screen_stack) == 1 and pilot.app.screen.house.focused == RUNS)
+
+
+async def test_the_palette_waits_for_a_dialog(app: Any) -> None:
+    async with app("to-be", size=(80, 24)) as pilot:
+        await pilot.press("question_mark", "ctrl+p")
+        await pilot.pause(0.2)
+        assert len(pilot.app.screen_stack) == 2
+
+
+# ------------------------------------------------------------------------------------------ odd places
+
+
+async def test_a_paste_into_a_pane_presses_no_keys(app: Any) -> None:
+    async with app("to-be", size=(80, 24)) as pilot:
+        for number in TITLES:
+            await pilot.press(str(number))
+            pilot.app.screen.focused.post_message(events.Paste(" aXq\nD>UR"))
+        await pilot.pause(0.2)
+        assert pilot.app.is_running
+        assert not pilot.app.bench.starting
+        assert len(pilot.app.screen_stack) == 1
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24)])
+@pytest.mark.parametrize("key", ["question_mark", "ctrl+o", "ctrl+s", "g", "t", "y"])
+async def test_every_dialog_shows_its_frame_and_what_is_typed(app: Any, size: tuple[int, int], key: str) -> None:
+    """On 16 rows the frames of the input lines left no room for what the dialogs asked."""
+    async with app("to-be", size=size) as pilot:
+        await pilot.press(key)
+        await until(pilot, lambda: len(pilot.app.screen_stack) == 2)
+        await pilot.pause(0.2)
+        screen = pilot.app.screen
+        box = screen.query("Vertical").first().region
+        assert (box.x, box.y) >= (0, 0)
+        assert box.right <= size[0]
+        assert box.bottom <= size[1]
+        for line in [*screen.query("Input"), *screen.query("TextArea")]:
+            assert line.region.bottom < box.bottom
+            assert line.content_size.height >= 1
+
+
+def test_a_dumb_terminal_is_refused_in_words(monkeypatch: Any) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "dumb")
+    with pytest.raises(UsageError, match="TERM is dumb"):
+        application.check_terminal()
+
+
+def test_a_locale_without_utf_8_draws_no_backslashes(tmp_path: Path) -> None:
+    """Every frame was `\\u2502`: Python wrote what the locale's encoding lacks as escapes."""
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    terminal = PseudoTerminal(["to-be"], size=(80, 24), cwd=tmp_path, env=locale)
+    try:
+        text = terminal.until("predictions")
+        assert "○ to-be" in text
+        assert "\\u" not in text
+    finally:
+        terminal.close()
