@@ -162,3 +162,10 @@ def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         for look in (listed, lambda folder: find(folder, "char")):
             with pytest.raises(UsageError, match=r"cannot be read .*--runs-dir or WORKBENCH_RUNS"):
                 look(place)
+
+
+def test_a_name_before_its_date_is_no_prefix_of_another_name(folder: Path) -> None:
+    made(folder, "names-b1-20260103-000000", 400)
+    assert find(folder, "names").name == "names-20260101-000000"
+    with pytest.raises(UsageError, match="could be any of 2 runs"):
+        find(folder, "nam")

@@ -211,6 +211,7 @@ def test_an_edit_that_a_dead_run_never_answered_is_in_the_draft(live: Bench) -> 
     replace_json(live.run.path / "status.json", asdict(replace(found, state="stopped")) | {"format": FORMAT})
     hear(live)
     assert (live.alive, live.draft.optimizer.lr, live.under_way) == (False, 5e-4, {})
+    assert live.resumed_with == {"optimizer.lr": 5e-4}
 
 
 def test_a_resume_takes_what_was_changed_since_the_end(bench: Any, made_run: Any, monkeypatch: Any) -> None:
@@ -314,9 +315,9 @@ def test_an_ended_run_leaves_its_last_settings_and_what_was_staged_as_the_draft(
     hear(it)
     assert (it.draft.optimizer.lr, it.draft.batch.B, it.staged) == (1e-2, 8, {})
     assert it.draft.model.context == 0
+    assert (it.changed_since, it.resumed_with) == (True, {"batch.B": 8}), "what was staged is none of the run's own"
+    it.change({"batch.B": 4})
     assert not it.changed_since
-    it.change({"batch.B": 2})
-    assert it.changed_since
 
 
 def test_opening_another_run_or_preset_forgets_the_one_that_was_launched(bench: Any, made_run: Any) -> None:

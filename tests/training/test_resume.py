@@ -193,6 +193,13 @@ def test_a_resume_whose_waiting_edits_cannot_be_made_is_refused(resume: Train, t
     assert (run / "events.jsonl").read_bytes() == before
 
 
+def test_a_rewind_keeps_the_pace(train: Train) -> None:
+    ran = train(document(GPT), at_start=[{"command": "pace", "rate": 400, "at": 5}, {"command": "rewind", "at": 33}])
+    ended = status.read(ran.path)
+    assert ended is not None
+    assert (ended.state, ended.pace) == ("done", 400.0)
+
+
 def test_rewind_goes_back_to_the_last_checkpoint_in_the_same_process(train: Train) -> None:
     whole = train(document(GPT))
     ran = train(document(GPT), at_start=[{"command": "rewind", "at": 33}])

@@ -16,7 +16,7 @@ from workbench import preset as presets
 from workbench.runs import commands, status
 from workbench.runs.events import read_events
 from workbench.runs.records import StepReader
-from workbench.training.steering import Steering
+from workbench.training.steering import Gait, Steering
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +235,13 @@ def test_what_acts_is_not_read_again_while_it_acts(tmp_path: Path) -> None:
     steering.look(now=True)
     assert steering.due(7) == []
     assert [(a["id"], a["state"]) for a in answers] == [(id, "applied") for id in ids]
+
+
+def test_an_attempt_after_a_rewind_is_as_paused_and_as_slow() -> None:
+    gait = Gait()
+    gait.hold_to(10)
+    gait.pause()
+    gait.step(micro=False, inside=False)
+    again = gait.again()
+    assert (again.paused, again.pace) == (True, 10.0)
+    assert not again.may_step(), "the step that was left to make belonged to the attempt before"

@@ -5,6 +5,7 @@ A run lies in `<runs>/<name>-<YYYYmmdd-HHMMSS UTC>`; `<runs>` is `--runs-dir`, e
 
 import contextlib
 import os
+import re
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import NamedTuple
 from workbench.errors import UsageError, WorkbenchError
 from workbench.runs import status
 from workbench.runs.files import DIRECTORY_MODE, replace
+
+
+_DATED = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
+"""What a run's directory has behind its name: when it began."""
 
 
 class Listed(NamedTuple):
@@ -85,7 +90,8 @@ def find(folder: Path, run: str) -> Path:
             return path.absolute()
         raise UsageError(f"{run!r} is not a run: expected a directory with a preset.toml and a commands folder")
     exact = [p for p in there if p.name == run]
-    matches = exact or [p for p in there if p.name.startswith(run)]
+    named = [p for p in there if _DATED.sub("", p.name) == run]  # `names` is no prefix of names-b1's kind
+    matches = exact or named or [p for p in there if p.name.startswith(run)]
     if len(matches) == 1:
         return matches[0]
     if matches:

@@ -19,6 +19,9 @@ from workbench.screen.main import Main
 
 LOOKS = {"dark": DARK, "light": LIGHT, "terminal": TERMINAL}
 
+SETTLED = 0.3
+"""Seconds after a change of size: what was drawn on the way is drawn again."""
+
 
 def _palette() -> type[Provider]:
     """Imported when it is first opened."""
@@ -52,8 +55,9 @@ class Workbench(App[int]):
         return dict(THEMES[0].variables)
 
     def on_resize(self) -> None:
-        """A terminal may rearrange what it shows when its size changes."""
+        """A terminal may rearrange what it shows when its size changes: at once, or while the first drawing is sent."""
         self.draw_anew()
+        self.set_timer(SETTLED, self.draw_anew)
 
     def draw_anew(self) -> None:
         """Send everything again, whatever the terminal shows by now."""

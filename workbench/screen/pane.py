@@ -75,11 +75,13 @@ class Pane(Lined, can_focus=True):
         self.redraw()
 
     def on_focus(self) -> None:
-        self._title()
         self.main.pane_focused(self.number)
 
-    def on_blur(self) -> None:
+    def watch_has_focus(self, _has_focus: bool) -> None:
+        """Not `on_focus` and `on_blur`: while those are called, `has_focus` is still what it was."""
+        super().watch_has_focus(_has_focus)
         self._title()
+        self.redraw()
 
     def on_resize(self) -> None:
         self._title()

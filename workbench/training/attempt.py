@@ -29,7 +29,7 @@ from workbench.training.loop import WORLD, Loop
 from workbench.training.models import Model, build
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Leave, Rewind
-from workbench.training.steering import Steering
+from workbench.training.steering import Gait, Steering
 
 
 @dataclass
@@ -57,11 +57,13 @@ def work(
     signals.training = True  # from here on a signal is noted, so that the run can say how it ended
     with _log(run):
         rewound: Command | None = None
+        gait = Gait()
         while True:
             try:
-                return _attempt(run, beginning, prepared, narrators, signals, rewound)
+                return _attempt(run, beginning, prepared, narrators, signals, gait, rewound)
             except Rewind as rewind:
                 rewound = rewind.command
+                gait = gait.again()
                 beginning = history.from_run(run, state="rewound", extra={}, forget_edits=True)
                 prepared.model = build(
                     prepared.preset.model,
@@ -77,6 +79,7 @@ def _attempt(
     prepared: Prepared,
     narrators: list[Narrator],
     signals: Signals,
+    gait: Gait,
     rewound: Command | None,
 ) -> Outcome:
     preset, corpus, resolved, model = beginning.preset, prepared.corpus, prepared.resolved, prepared.model
@@ -120,9 +123,9 @@ def _attempt(
         loop = Loop(
             preset=preset, corpus=corpus, resolved=resolved, model=model, optimizer=optimizer, evaluator=evaluator,
             journal=journal, steering=Steering(Inbox(run), answer, answered=answered), signals=signals,
-            position=position, edits=beginning.edits,
+            position=position, edits=beginning.edits, gait=gait,
         )  # fmt: skip
-        journal.tell(state="running", phase="training")
+        journal.tell(state="paused" if gait.paused else "running", phase="training", pace=gait.pace)
         signals.leave_if_asked()
         outcome, reason = _train(loop, journal, answer)
     except Rewind:

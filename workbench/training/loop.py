@@ -56,6 +56,7 @@ class Loop:
         signals: Signals,
         position: Position,
         edits: list[Edit],
+        gait: Gait,
     ) -> None:
         self.preset, self.at = preset, position
         self._corpus, self._resolved, self._model, self._optimizer = corpus, resolved, model, optimizer
@@ -66,7 +67,7 @@ class Loop:
         self._train = corpus.splits["train"]
         self.rows = Rows.of(preset, tokens=self._train.n, base=position.base)
         self._compiled = False
-        self._gait = Gait()
+        self._gait = gait
         self._inside: MicroBatches | None = None
         """Of the step that is under way, where someone watches its micro-batches."""
         self._inspection: Inspection | None = None

@@ -149,6 +149,12 @@ class Gait:
         if self._micro:
             self._micro -= 1
 
+    def again(self) -> "Gait":
+        """That of a new attempt of the run: as paused and as slow, with no step left to make."""
+        gait = Gait()
+        gait.paused, gait.pace = self.paused, self.pace
+        return gait
+
     def finish_step(self) -> None:
         """Do not stop inside this step again."""
         self._micro = None

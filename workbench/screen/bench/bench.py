@@ -390,7 +390,7 @@ class Bench:
             self._take(presets.apply(ended, staged) if staged else ended)
         except PresetError:  # another client's edit has made it impossible
             self._take(ended)
-        self._begun = self.draft
+        self._begun = ended
         if words := trouble(run):
             last = next((line for line in reversed(tail(run.path).lines) if line.strip()), "")
             self.tell(f"{run.name}: {words}" + (f"\nIts last words: {last.strip()}" if last else ""), "error")

@@ -93,11 +93,8 @@ class Data(Pane):
             self.app.call_from_thread(self.shelf.learn, item, data, counted(data))
         self.app.call_from_thread(self.redraw)
 
-    def on_focus(self) -> None:
-        self.redraw()
-
-    def on_blur(self) -> None:
-        self.redraw()
+    def on_resize(self) -> None:
+        self.redraw()  # for the caption: how much of the list is shown depends on the size
 
     # ------------------------------------------------------------------------------- drawing
 

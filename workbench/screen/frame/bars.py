@@ -130,8 +130,11 @@ class StatusLine(Lined):
                 ("loss", "–" if loss is None else format(loss, exact), "smooth"),
                 ("lr", "–" if lr is None else _power(format(lr, peak)), "lr"),
             ]
-            wide = [max(len(label), room_for(value)) for label, value, _ in columns]
-            wide[0] = max(wide[0], room_for(f"{steps:,}"))  # so that nothing moves when a digit is added
+            usual = (f"{steps:,}", format(0, exact), _power(format(1e-3, peak)))  # so that nothing moves as they come
+            wide = [
+                max(len(label), room_for(value), room_for(it))
+                for (label, value, _), it in zip(columns, usual, strict=True)
+            ]
             spare = width - sum(wide)
             if spare >= 2 * (len(columns) - 1):
                 break

@@ -61,7 +61,7 @@ class House(Widget):
         """Bring a pane to the top of its slot and give it the focus."""
         self._recent = [p for p in self._recent if p != number] + [number]
         self.arrange_panes()
-        self.pane(number).focus(scroll_visible=False)
+        self.screen.set_focus(self.pane(number), scroll_visible=False)  # at once: keys may have been typed ahead
 
     def raise_quietly(self, number: int) -> None:
         """Bring a pane to the top of its slot without giving it the focus."""

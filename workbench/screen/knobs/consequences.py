@@ -124,12 +124,12 @@ def _parameters(bench: "Bench", now: Preset, then: Preset) -> Consequence | None
 
 
 def bytes_told(count: int) -> str:
-    """Bytes to three digits that count, in powers of 1,000: 64.1 MB."""
+    """Bytes to three digits that count, in the units of `--dry-run` and of the System pane: 64.1 MiB."""
     size, unit = float(count), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 - the one that it stops at
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the one that it stops at
         if size < 999.5:
             break
-        size /= 1000
+        size /= 1024
     return f"{size:.3g} {unit}"
 
 
