@@ -15,7 +15,6 @@ from workbench.errors import UsageError, WorkbenchError
 from workbench.runs import status
 from workbench.runs.files import DIRECTORY_MODE, replace
 
-
 _DATED = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
 """What a run's directory has behind its name: when it began."""
 
