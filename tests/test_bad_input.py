@@ -264,7 +264,8 @@ WORDS = [
     row("data text.txt --tokenizer word --json", 2, "data.tokenizer = 'word' is unknown; expected char, byte, bpe:N"),
     row("data text.txt --tokenizer gpt2 --json", 5, "TIKTOKEN_CACHE_DIR"),
     row("--headless", 2, "which preset?"),
-    row("--quiet", 2, "the screen needs a terminal"),
+    row("--quiet", 2, "--quiet goes with --headless or --dry-run"),
+    row("", 2, "the screen needs a terminal"),
     row("frobnicate --headless", 2, "frobnicate: no such file and no shipped preset"),
 ]
 

@@ -323,6 +323,8 @@ def test_colour_is_all_that_no_color_takes_away(here: "Command", seen: str) -> N
         ("--world two", r"--world: 'two': expected how many ranks"),
         ("rusn", r"'rusn' is neither a word nor a preset; did you mean `workbench runs`\?"),
         ("hostil.toml", r"hostil.toml: no such file and no shipped preset"),
+        ("hostile.toml --json", r"--json goes with --headless or --dry-run"),
+        ("hostile.toml --quiet", r"--quiet goes with --headless or --dry-run"),
         ("--headless hostile.toml --big", r"--big: of the screen, which --headless does without"),
         ("--dry-run hostile.toml --theme light --world 2", r"--theme, --world: of the screen, which --dry-run does"),
     ],

@@ -7,9 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
 
-from workbench import __version__
+from workbench import __version__, options
 from workbench.errors import UsageError, WorkbenchError
 
 DESCRIPTION = """\
@@ -41,16 +40,6 @@ exit codes: 0 done, or stopped on request · 2 bad usage or preset · 3 the loss
 
 Arguments = argparse.Namespace
 Word = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], int]]
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse, with our way of telling an error: one line, and what to do. Options are written out in full."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `{self.prog} --help`")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,10 +83,10 @@ def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in WORDS:
         word, *rest = arguments
         declare, run = WORDS[word]
-        parser = Parser(prog=f"workbench {word}", description=run.__doc__)
+        parser = options.Parser(prog=f"workbench {word}", description=run.__doc__)
         declare(parser)
         return run(parser.parse_args(rest))
-    parser = Parser(
+    parser = options.Parser(
         prog="workbench",
         description=DESCRIPTION,
         epilog=EXITS,
@@ -107,10 +96,12 @@ def _dispatch(arguments: list[str]) -> int:
     parser.add_argument("--headless", action="store_true", help="train here and now, no screen")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained; make nothing")
     parser.add_argument("--version", action="version", version=f"workbench {__version__}")
-    _launch_options(parser)
-    _screen_options(parser)
-    parser.add_argument("--world", type=_world, default=1, metavar="N", help="show each of N ranks' slice of the rows")
-    _telling_options(parser)
+    options.launch_options(parser)
+    options.screen_options(parser)
+    parser.add_argument(
+        "--world", type=options.world, default=1, metavar="N", help="show each of N ranks' slice of the rows"
+    )
+    options.telling_options(parser)
     return _train(parser.parse_args(arguments))
 
 
@@ -126,6 +117,10 @@ def _train(a: Arguments) -> int:
         _check_no_look(a)
     else:
         _check_word(a.preset)
+        if a.json or a.quiet:
+            raise UsageError(
+                f"--{'json' if a.json else 'quiet'} goes with --headless or --dry-run; the screen tells by drawing"
+            )
     from workbench import preset
 
     loaded = preset.load(a.preset, sets=a.set, steps=a.steps, name=a.name)
@@ -177,8 +172,8 @@ def _declare_attach(parser: argparse.ArgumentParser) -> None:
         "run", nargs="?", default="last", metavar="RUN", help="a name, a unique prefix, a path, or `last`"
     )
     parser.add_argument("--read-only", action="store_true", help="look and do not steer")
-    _runs_dir(parser)
-    _screen_options(parser)
+    options.runs_dir(parser)
+    options.screen_options(parser)
 
 
 def _resume(a: Arguments) -> int:
@@ -215,16 +210,16 @@ def _detached(a: Arguments) -> int:
 
 
 def _declare_resume(parser: argparse.ArgumentParser) -> None:
-    _run_argument(parser)
+    options.run_argument(parser)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an edit at its first step")
     parser.add_argument("--steps", type=int, metavar="N", help="train to N updates in all")
-    _attempt_options(parser)
+    options.attempt_options(parser)
 
 
 def _declare_replay(parser: argparse.ArgumentParser) -> None:
-    _run_argument(parser)
+    options.run_argument(parser)
     parser.add_argument("--name", metavar="NAME", help="the new run's name")
-    _attempt_options(parser)
+    options.attempt_options(parser)
 
 
 # ------------------------------------------------------------------------------------------ steering
@@ -259,20 +254,20 @@ def _stop(a: Arguments) -> int:
 
 
 def _declare_runs(parser: argparse.ArgumentParser) -> None:
-    _runs_dir(parser)
-    _json(parser)
+    options.runs_dir(parser)
+    options.json(parser)
 
 
 def _declare_set(parser: argparse.ArgumentParser) -> None:
-    _run_argument(parser)
+    options.run_argument(parser)
     parser.add_argument("assignments", nargs="+", metavar="KEY=VALUE", help="as in lr=3e-4 accum=2")
     parser.add_argument("--at", type=int, metavar="STEP", help="act after this many updates, not at once")
-    _answer_options(parser)
+    options.answer_options(parser)
 
 
 def _declare_ask(parser: argparse.ArgumentParser) -> None:
-    _run_argument(parser)
-    _answer_options(parser)
+    options.run_argument(parser)
+    options.answer_options(parser)
 
 
 # ------------------------------------------------------------------------------------------ looking
@@ -332,103 +327,47 @@ def _declare_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset's name, or a path")
     parser.add_argument("--tokenizer", default="char", help="char, byte, a tiktoken name, bpe:N (default: char)")
     parser.add_argument("--fetch", action="store_true", help="download it now")
-    _json(parser)
+    options.json(parser)
 
 
 def _declare_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="PRESET|RUN")
     parser.add_argument("--step", type=int, default=0, metavar="N", help="the record (default: 0)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the preset")
-    _runs_dir(parser)
-    _json(parser)
+    options.runs_dir(parser)
+    options.json(parser)
 
 
 def _declare_export(parser: argparse.ArgumentParser) -> None:
-    _run_argument(parser)
+    options.run_argument(parser)
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--csv", action="store_true", help="one line a step")
     kind.add_argument("--jsonl", action="store_true", help="the objects of --json: steps and events")
 
 
 def _declare_sample(parser: argparse.ArgumentParser) -> None:
-    _run_argument(parser)
+    options.run_argument(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="default: the run's sample.prompt")
     parser.add_argument("--tokens", type=int, metavar="N")
     parser.add_argument("--temperature", type=float, metavar="X", help="0 takes the likeliest token")
     parser.add_argument("--top-k", type=int, metavar="K", help="0 allows every token")
     parser.add_argument("--seed", type=int, metavar="N")
-    _json(parser)
+    options.json(parser)
 
 
 def _declare_eval(parser: argparse.ArgumentParser) -> None:
-    _run_argument(parser)
+    options.run_argument(parser)
     parser.add_argument("--split", choices=("val", "test"), default="val")
-    _json(parser)
+    options.json(parser)
 
 
-# ------------------------------------------------------------------------------------------ shared options
+# ------------------------------------------------------------------------------------------ the words
 
 
 def _run(a: Arguments) -> "Path":
     from workbench.runs import directory
 
     return directory.find(directory.runs_folder(a.runs_dir), a.run)
-
-
-def _run_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a name, a unique prefix, a path, or `last`")
-    _runs_dir(parser)
-
-
-def _runs_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--runs-dir", metavar="DIR", help="where runs lie (default: WORKBENCH_RUNS, else ./runs)")
-
-
-def _json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="JSON on stdout and nothing else")
-
-
-def _launch_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the preset; repeatable")
-    parser.add_argument("--steps", type=int, metavar="N", help="train for N updates; a longer warmup is cut")
-    parser.add_argument("--name", metavar="NAME", help="the run's name (default: the preset's)")
-    _runs_dir(parser)
-
-
-def _screen_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--theme", choices=("dark", "light", "terminal"), help="what the screen looks like")
-    parser.add_argument("--big", action="store_true", help="for projectors: fewer panes, large figures, thick lines")
-
-
-def _telling_options(parser: argparse.ArgumentParser) -> None:
-    _json(parser)
-    parser.add_argument("--quiet", action="store_true", help="nothing but errors")
-
-
-def _attempt_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--detach", action="store_true", help="train in a process of its own; return when it runs")
-    parser.add_argument("--re-resolve", action="store_true", help="accept other bits on another machine; recorded")
-    _telling_options(parser)
-
-
-def _answer_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="how long to wait (default: 30)"
-    )
-    _json(parser)
-
-
-def _world(text: str) -> int:
-    if text.isdecimal() and 1 <= int(text) <= 65536:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r}: expected how many ranks, a whole number from 1 to 65,536")
-
-
-def _seconds(text: str) -> float:
-    with contextlib.suppress(ValueError):
-        if 0 <= (value := float(text)) < float("inf"):
-            return value
-    raise argparse.ArgumentTypeError(f"{text!r}: expected a number of seconds, at least 0")
 
 
 WORDS: dict[str, Word] = {

@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,9 +16,11 @@ from workbench.preset import Preset
 from workbench.runs import FORMAT, status
 from workbench.runs.events import EventLog, event
 from workbench.runs.files import replace_json
+from workbench.runs.inspections import Inspected
 from workbench.screen.bench.bench import Bench
 from workbench.screen.bench.edits import Edit, kept_constant, number
 from workbench.screen.bench.follow import Followed
+from workbench.screen.bench.looking import KEPT
 from workbench.screen.knobs.knobs import lr_changes
 
 
@@ -379,3 +382,21 @@ def test_an_edit_remembers_keys_that_another_kind_has_not() -> None:
     edit = Edit.between(a, b)
     assert edit.made(a) == b
     assert edit.reversed("undo").made(b) == a
+
+
+def test_the_answers_that_are_remembered_are_bounded_by_their_size(bench: Any) -> None:
+    """A screen that watches for days stays as small as it was after a minute."""
+    looking, rows, T = bench("to-be").looking, 64, 256
+    ids, chances = np.zeros((rows, T), np.int32), np.zeros((rows, T, 5), np.float32)
+    for step in range(40):
+        looking.remember(
+            Inspected(
+                x=ids, y=ids, losses=chances[..., 0], guesses=chances.astype(np.int32), chances=chances,
+                micro_losses=np.zeros(1), micro_norms=np.zeros(1), hash="", step=step, rows_before=0, loss=0.0,
+                grad_norm=0.0, clip_coefficient=1.0, lr=0.0, update_ratio=None, B=rows, T=T, accum=1, world=1,
+            )
+        )  # fmt: skip
+    size = 3 * ids.nbytes + 2 * chances.nbytes
+    kept = [step for step in range(40) if looking.of(step)]
+    assert kept == list(range(40 - KEPT // size, 40))
+    assert looking.latest.step == 39

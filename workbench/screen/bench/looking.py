@@ -18,8 +18,8 @@ EVERY_WATCHED = 0.8
 """The same while the run is slow enough to be watched step by step."""
 LARGEST = 1 << 26
 """Logits of a step (targets times vocabulary) up to which a look is taken unasked: a few milliseconds' work."""
-KEPT = 64
-"""Answers that are remembered, so that `[` finds the shading of steps gone by."""
+KEPT = 4 << 20
+"""Bytes of answers that are remembered, the latest in any case, so that `[` finds the shading of steps gone by."""
 
 
 class Looking:
@@ -80,16 +80,23 @@ class Looking:
                 self.error = answer.get("reason", "") if answer["state"] != "expired" else ""
                 continue
             try:
-                self.latest = inspections.read(run.path, answer["file"])
+                self.remember(inspections.read(run.path, answer["file"]))
             except (WorkbenchError, OSError) as error:
                 self.error = str(error)
                 continue
             self.error = ""
-            self._answers[self.latest.step] = self.latest
-            while len(self._answers) > KEPT:
-                del self._answers[next(iter(self._answers))]
+
+    def remember(self, answer: Inspected) -> None:
+        """It is the latest; the oldest are forgotten where all of them are more than KEPT."""
+        self.latest = self._answers[answer.step] = answer
+        while len(self._answers) > 1 and sum(map(_size, self._answers.values())) > KEPT:
+            del self._answers[next(iter(self._answers))]
 
     def forget(self) -> None:
         self.latest, self.error = None, ""
         self._answers.clear()
         self._asked.clear()
+
+
+def _size(answer: Inspected) -> int:
+    return sum(a.nbytes for a in (answer.x, answer.y, answer.losses, answer.guesses, answer.chances))

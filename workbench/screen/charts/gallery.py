@@ -167,9 +167,9 @@ class Gallery:
         if run is not None and len(run.curves) and clip:
             end = len(run.curves)
             share = run.curves.clipped_share(end - RECENT, end)
-            told = f" · clipped {share:.0%} of the last {min(RECENT, end)} steps"
-            room = width - GUTTER - len(title) - 2
-            title += next((t for t in (told, f" · {share:.0%} clipped") if len(t) <= room), "")
+            ways = ("clipped {} of the last {} steps", "{} clipped lately", "{} clipped")
+            told = (f" · {way}".format(f"{share:.0%}", min(RECENT, end)) for way in ways)
+            title += next((t for t in told if len(title) + len(t) <= width - GUTTER - 2), "")
         log = self._view.log
         floors = (Floor(clip, "clip"),) if clip else ()
         y = self.y("grad", columns, [clip] if clip else [], log=log)
