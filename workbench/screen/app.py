@@ -1,5 +1,6 @@
 """The application: themes, and the one screen that everything is on."""
 
+import gc
 import io
 import os
 import sys
@@ -53,6 +54,11 @@ class Workbench(App[int]):
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables for themes that are not ours."""
         return dict(THEMES[0].variables)
+
+    def on_mount(self) -> None:
+        if not self.is_headless:
+            # What has been imported and built by now stays: the collector need not go through it while a key waits.
+            self.call_after_refresh(gc.freeze)
 
     def on_resize(self) -> None:
         """A terminal may rearrange what it shows when its size changes: at once, or while the first drawing is sent."""
