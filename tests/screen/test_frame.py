@@ -2,6 +2,7 @@
 
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -222,5 +223,28 @@ def test_a_locale_without_utf_8_draws_no_backslashes(tmp_path: Path) -> None:
         text = terminal.until("predictions")
         assert "○ to-be" in text
         assert "\\u" not in text
+    finally:
+        terminal.close()
+
+
+def test_the_terminals_own_colours_stay_its_own(tmp_path: Path) -> None:
+    """No colour of ours is sent: the background is the terminal's, and what is coloured has one of its sixteen."""
+    terminal = PseudoTerminal(["to-be", "--theme", "terminal"], cwd=tmp_path, env={"COLORTERM": "truecolor"})
+    try:
+        terminal.until("predictions")
+        written = b"".join(data for _, data in terminal.chunks)
+        assert b"[38;2;" not in written.replace(b"\x1b", b"")
+        assert b"48;2;" not in written
+        assert b"48;5;" not in written
+        terminal.send("\x10")
+        terminal.until("type or paste a sentence")
+        terminal.send("theme: dark")
+        terminal.until(lambda text: "theme: dark" in text and "type or paste" not in text)
+        time.sleep(0.3)
+        terminal.send("enter")
+        deadline = time.monotonic() + 5
+        while not any(b"48;2;18;18;18" in data for _, data in terminal.chunks):
+            assert time.monotonic() < deadline, "another look can be put on"
+            time.sleep(0.02)
     finally:
         terminal.close()

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import ClassVar
 
+from rich.console import Console
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
@@ -40,16 +41,22 @@ class Workbench(App[int]):
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
 
     def __init__(self, bench: Bench, *, look: str | None = None, big: bool = False) -> None:
-        plain = bool(os.environ.get("NO_COLOR"))
-        super().__init__(driver_class=Link, ansi_color=True if plain else None)
+        colourless, few = bool(os.environ.get("NO_COLOR")), Console().color_system == "standard"
+        theme = TERMINAL if colourless else LOOKS[look] if look else TERMINAL if few else DARK
+        # Said before Textual makes its filters: it would turn the terminal's own colours into others.
+        super().__init__(driver_class=Link, ansi_color=theme == TERMINAL)
         self.bench, self.big = bench, big
-        self._look = TERMINAL if plain else LOOKS[look] if look else ""
-        for theme in THEMES:
-            self.register_theme(theme)
-        few = self.console.color_system == "standard"
+        self._colourless = colourless
+        for known in THEMES:
+            self.register_theme(known)
         # Before the first stylesheet is read: a theme that is put on later costs a second reading of it.
-        self.set_reactive(App.theme, self._look or (TERMINAL if few else DARK))
+        self.set_reactive(App.theme, theme)
         self.stylesheet.set_variables(self.get_css_variables())
+
+    def wear(self, theme: str) -> None:
+        """Put a theme on."""
+        self.theme = theme
+        self.ansi_color = self._colourless or theme == TERMINAL
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Our own variables for themes that are not ours."""

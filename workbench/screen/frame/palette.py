@@ -7,7 +7,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
 from workbench.screen import keys
-from workbench.screen.app import LOOKS
+from workbench.screen.app import LOOKS, Workbench
 from workbench.screen.frame.slots import TITLES
 from workbench.screen.main import Main
 
@@ -38,8 +38,9 @@ class Commands(Provider):
                     yield key.shown, what, screen.doing(key)
             for number, title in TITLES.items():
                 yield str(number), f"{title}: go to this pane", partial(screen.action_pane, number)
+        assert isinstance(app, Workbench)
         for look, theme in LOOKS.items():
-            yield "", f"theme: {look}", partial(setattr, app, "theme", theme)
+            yield "", f"theme: {look}", partial(app.wear, theme)
 
 
 def _line(shown: str, what: Content) -> Content:
