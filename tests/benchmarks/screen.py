@@ -1,12 +1,13 @@
 """The screen's budgets (DESIGN, section 8), measured from outside through a pseudo-terminal of 120×35.
 
-    python tests/benchmarks/screen.py [paint] [keys] [link] [traffic] [memory] [attach] [pace]
+    python tests/benchmarks/screen.py [paint] [keys] [link] [edit] [killed] [traffic] [memory] [attach] [pace]
 
 Without arguments everything but `memory`, which takes eleven minutes, is measured. A run of the `char` preset
 trains on the same cores while keys, traffic and memory are measured.
 """
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from pseudo_terminal import PseudoTerminal
 
 from workbench import preset as presets
-from workbench.runs import directory
+from workbench.runs import directory, status
 from workbench.runs.events import EventLog, event
 from workbench.runs.files import replace_json
 from workbench.runs.records import DTYPE, StepLog
@@ -95,6 +96,45 @@ def keys(folder: Path, delay: float = 0.0) -> None:
         print(f"a key{link}: median {statistics.median(own):.0f} ms, 99th percentile {quantile(own, 0.99):.0f} ms")
 
 
+def edit(folder: Path) -> None:
+    """From `a` to the first record with the new lr in steps.bin: the command, its step, and the flush."""
+    with training(folder / "edit") as terminal:
+        (steps,) = (folder / "edit").glob("*/steps.bin")
+        taken = []
+        for key in "/*/*/*/*":
+            terminal.send(key)
+            terminal.until("1 staged")
+            before = _last_lr(steps)
+            begin = terminal.send("a")
+            while abs(_last_lr(steps) / before - 1) < 0.5:
+                time.sleep(0.002)
+            taken.append(1000 * (time.perf_counter() - begin))
+            time.sleep(0.5)
+        print(f"an edit, from the key to its record: median {statistics.median(taken):.0f} ms,", end=" ")
+        print(f"{min(taken):.0f} to {max(taken):.0f}")
+
+
+def _last_lr(steps: Path) -> float:
+    size = steps.stat().st_size // DTYPE.itemsize * DTYPE.itemsize
+    with steps.open("rb") as file:
+        return float(np.frombuffer(os.pread(file.fileno(), DTYPE.itemsize, size - DTYPE.itemsize), DTYPE)["lr"][0])
+
+
+def killed(folder: Path) -> None:
+    """From a SIGKILL of the worker to the word `lost`."""
+    taken = []
+    for turn in range(5):
+        with training(folder / f"killed{turn}") as terminal:
+            found = status.read(directory.find(folder / f"killed{turn}", "last"))
+            assert found is not None
+            time.sleep(0.07 * turn)
+            begin = time.perf_counter()
+            os.kill(found.pid, signal.SIGKILL)
+            terminal.until("lost")
+            taken.append(time.perf_counter() - begin)
+    print(f"a dead worker is told after {statistics.median(taken):.2f} s, at most {max(taken):.2f}")
+
+
 def traffic(folder: Path) -> None:
     """Bytes to the terminal and processor time over a minute of watching."""
     with training(folder / "traffic") as terminal:
@@ -153,8 +193,8 @@ def long_run(folder: Path, steps: int) -> Path:
     for n in range(0, steps + 1, steps // 50):
         log.append(event("eval", 0.0, step=n, train_loss=1.5, val_loss=1.6, perplexity=4.9))
     log.close()
-    status = {"format": 1, "state": ENDED[0], "step": steps, "steps": steps, "exit_code": 0}
-    replace_json(run / "status.json", status)
+    ended = {"format": 1, "state": ENDED[0], "step": steps, "steps": steps, "exit_code": 0}
+    replace_json(run / "status.json", ended)
     return run
 
 
@@ -192,8 +232,8 @@ def _pace(runs: Path, *, watched: bool) -> float:
 
 
 PARTS: dict[str, Callable[[Path], None]] = {
-    "paint": paint, "keys": keys, "link": lambda folder: keys(folder, delay=0.15), "traffic": traffic,
-    "memory": memory, "attach": attach, "pace": pace,
+    "paint": paint, "keys": keys, "link": lambda folder: keys(folder, delay=0.15), "edit": edit,
+    "killed": killed, "traffic": traffic, "memory": memory, "attach": attach, "pace": pace,
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from workbench import preset as presets
 from workbench.data.rows import Rows
-from workbench.errors import UsageError, WorkbenchError
+from workbench.errors import UsageError
 from workbench.preset import Loaded, Preset, PresetError
 from workbench.runs import commands, settings
 from workbench.runs.launch import Launch
@@ -442,6 +442,3 @@ def _unpinned(run: Followed) -> Preset:
     same = run.live.model.kind == run.preset.model.kind
     context = run.preset.model.context if same else run.live.model.context
     return run.live.model_copy(update={"model": run.live.model.model_copy(update={"context": context})})
-
-
-__all__ = ["Bench", "Level", "Notice", "WorkbenchError"]

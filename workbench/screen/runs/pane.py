@@ -11,7 +11,8 @@ from textual import events, work
 
 from workbench.errors import WorkbenchError
 from workbench.screen import keys
-from workbench.screen.bench.bench import Bench, Level
+from workbench.screen.bench.asked import Level
+from workbench.screen.bench.bench import Bench
 from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.frame.aside import Aside
 from workbench.screen.frame.lined import Run
