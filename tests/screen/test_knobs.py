@@ -21,6 +21,7 @@ from workbench.screen import keys
 from workbench.screen.bench.bench import Bench
 from workbench.screen.bench.edits import flat
 from workbench.screen.dialogs import help
+from workbench.screen.frame.units import amount
 from workbench.screen.knobs import consequences, knobs
 from workbench.screen.knobs.pane import Knobs
 
@@ -127,7 +128,7 @@ def test_the_figures_are_those_of_the_plan(bench: Any) -> None:
     assert told["an epoch"].before == "0.594 steps; 337 planned"
     assert told["parameters"].before == f"{parameters.total(parameters.itemise(it.draft.model, 9, 8)):,}"
     assert told["memory"].note == "estimated, uncalibrated"
-    assert told["memory"].before == consequences.bytes_told(parameters.total(memory.estimate(it.draft, 9)))
+    assert told["memory"].before == amount(parameters.total(memory.estimate(it.draft, 9)))
     assert consequences.sentence(it, it.proposed) == (
         "each step reads 32 characters, 168% of the text; 200 steps = 337 epochs"
     )

@@ -61,13 +61,13 @@ async def until(pilot: Pilot[int], what: Callable[[], object], seconds: float = 
 
 
 def test_three_losses_make_a_mean_and_their_gradients_are_told_divided_and_undivided() -> None:
-    losses, gradients = text(step_lines.totals(step_of((2.5, 2.3, 2.4), (0.1, 0.2, 0.3), 3), 76))
+    losses, gradients = text(step_lines.totals(step_of((2.5, 2.3, 2.4), (0.1, 0.2, 0.3), 3)))
     assert losses == "losses    2.5000 + 2.3000 + 2.4000 = 7.2000 → / 3 = 2.4000 = the step's loss"
     assert gradients == "gradients added up 0.9000 → / 3 = 0.3000"
 
 
 def test_half_a_step_is_not_told_as_a_whole_one() -> None:
-    losses, gradients = text(step_lines.totals(step_of((2.0, 3.0), (0.1, 0.2), 8, under_way=True), 76))
+    losses, gradients = text(step_lines.totals(step_of((2.0, 3.0), (0.1, 0.2), 8, under_way=True)))
     assert "/ 2 = 2.5000 after 2 of 8" in losses
     assert "added up 1.6000 → / 8 = 0.2000 after 2 of 8" in gradients
 
@@ -75,7 +75,7 @@ def test_half_a_step_is_not_told_as_a_whole_one() -> None:
 def test_what_is_not_finite_is_named() -> None:
     it = step_of((2.0, None), (0.1, None), 2)  # type: ignore[arg-type]
     assert math.isnan(it.mean)
-    assert any("NaN" in line for line in text(step_lines.totals(it, 76)))
+    assert any("NaN" in line for line in text(step_lines.totals(it)))
 
 
 def test_the_update_is_told_with_its_clip_coefficient() -> None:

@@ -16,7 +16,8 @@ import pytest
 from workbench.runs import status
 from workbench.runs.status import Status
 from workbench.screen.frame.slots import SYSTEM
-from workbench.screen.system.gauges import Gauges, Gpu, History, Load, Meter, Nvidia, Sample, amount, share, spark
+from workbench.screen.frame.units import amount, share
+from workbench.screen.system.gauges import Gauges, Gpu, History, Load, Meter, Nvidia, Sample, spark
 from workbench.screen.system.pane import System
 
 SAMPLE = Sample(

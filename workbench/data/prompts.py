@@ -11,6 +11,8 @@ def prompt_of(prompt: str, corpus: Corpus) -> str:
     """
     if prompt == "\n" and corpus.newline is None and corpus.tokenizer.name == "char":
         return corpus.tokenizer.decode(corpus.splits["train"].read(0, 1))
+    if prompt and corpus.tokenizer.kind != "char":
+        return prompt  # bytes, and what is merged of them, spell any text: nothing to load an encoder for
     try:
         ids = corpus.tokenizer.encode(prompt)
     except UsageError as error:

@@ -1,5 +1,7 @@
 """B·T·accum·world: how much of the text a step reads, and how many steps make an epoch."""
 
+from workbench.preset import Preset
+
 
 def tokens_per_step(*, B: int, T: int, accum: int, world: int = 1, layout: str = "stream") -> int:
     """The targets of one optimizer step, which are also its predictions.
@@ -8,6 +10,12 @@ def tokens_per_step(*, B: int, T: int, accum: int, world: int = 1, layout: str =
     """
     rows = B * accum * world
     return rows if layout == "windows" else rows * T
+
+
+def tokens_per_step_of(preset: Preset, *, world: int = 1) -> int:
+    """`tokens_per_step` of a preset's settings."""
+    b = preset.batch
+    return tokens_per_step(B=b.B, T=b.T, accum=b.accum, world=world, layout=preset.data.layout)
 
 
 def steps_per_epoch(train: int, per_step: int) -> float:

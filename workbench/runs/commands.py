@@ -85,8 +85,9 @@ def wait(directory: Path, id: str, *, timeout: float, later: bool = False) -> Ev
             (directory / "commands" / f"{id}.json").unlink(missing_ok=True)
             if ended:
                 raise WorkbenchError(f"{directory.name}: the run ended ({state}) before it answered")
+            phase = watch.status.phase if watch.status else ""
             raise WorkbenchError(
-                f"{directory.name}: no answer within {timeout:g} s ({', '.join(filter(None, (state, watch.phase)))}); "
+                f"{directory.name}: no answer within {timeout:g} s ({', '.join(filter(None, (state, phase)))}); "
                 "the command was withdrawn"
             )
         time.sleep(0.02)

@@ -127,6 +127,11 @@ def observed(status: Status | None) -> str:
     alive = status.alive()
     if alive is None:
         return "lost" if time.time() - status.heartbeat > LOST_AFTER else status.state
+    return _here(status, alive)
+
+
+def _here(status: Status, alive: bool) -> str:
+    """The state of a live one on this host, whose process is there or not."""
     if not alive:
         return "lost"
     return "unresponsive" if time.monotonic() - status.uptime > SILENT_AFTER else status.state
@@ -138,17 +143,19 @@ class Watch:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self.phase = ""
-        """What the worker said that it was doing, at the last look."""
+        self.status: Status | None = None
+        """What the worker had written at the last look."""
         self._heartbeat: float | None = None
         self._changed = time.monotonic()
 
     def state(self) -> str:
         """As `observed`, from what has been seen since the first look."""
-        status = read(self._directory)
-        self.phase = status.phase if status else ""
-        if status is None or status.state not in LIVE or status.alive() is not None:
+        self.status = status = read(self._directory)
+        if status is None or status.state not in LIVE:
             return observed(status)
+        alive = status.alive()
+        if alive is not None:
+            return _here(status, alive)
         if status.heartbeat != self._heartbeat:
             self._heartbeat, self._changed = status.heartbeat, time.monotonic()
         return "lost" if time.monotonic() - self._changed > LOST_AFTER else status.state

@@ -55,12 +55,8 @@ class Acts:
         where += "" if saved else ", its beginning (no checkpoint)"
         options = [("r", f"{where} with {sentence(changes)}" if changes else where)]
         lower: dict[str, Any] = {}
-        if run.state == "diverged":
-            words = (
-                f"Diverged: {reason}."
-                if (reason := run.status.reason.partition(";")[0] if run.status else "")
-                else words
-            )
+        if run.state == "diverged" and run.status and (reason := run.status.reason.partition(";")[0]):
+            words = f"Diverged: {reason}."
         if run.state == "diverged" and "optimizer.lr" not in changes:
             # Edits past the checkpoint are dropped after a divergence: this is what held there.
             there = settings.live((e for e in run.of("edit") if e["step"] <= step), run.preset)
@@ -280,10 +276,11 @@ class Acts:
             ("s", "stop it: it finishes its step and saves; then leave"),
             ("n", "stay"),
         ]
-        doing = "paused: it waits" if bench.run and bench.run.state == "paused" else "training"
+        paused = bench.run is not None and bench.run.state == "paused"
+        doing = "starting" if bench.starting else "paused: it waits" if paused else "training"
         answer = await main.app.push_screen_wait(Choice("Leave?", f"{name} is {doing}.", options))
         if answer == "s":
-            if bench.run is None and bench.launch:
+            if bench.starting and bench.launch:
                 bench.launch.cancel()
             else:
                 bench.send("stop", quiet=True)

@@ -9,7 +9,6 @@ from typing import ClassVar
 
 from rich.console import Console
 from textual.app import App
-from textual.binding import BindingType
 from textual.command import CommandPalette, Provider
 from textual.screen import Screen
 
@@ -37,7 +36,6 @@ class Workbench(App[int]):
 
     TITLE = "workbench"
     CSS_PATH = "screen.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = []
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
 
     def __init__(self, bench: Bench, *, look: str | None = None, big: bool = False) -> None:

@@ -122,10 +122,16 @@ def middle(name: str, width: int) -> str:
     """A name in at most `width` columns, cut in its middle: what it is stands at its beginning, when it began at its
     end."""
     name = plain(name)
-    if len(name) <= width:
+    if cell_len(name) <= width:
         return name
     tail = min(7, width // 2)
-    return name[: width - tail - 1] + ELLIPSIS + name[len(name) - tail :]
+    head = width - tail - 1
+    begin, end = len(name), 0
+    while begin and cell_len(name[begin - 1 :]) <= tail:
+        begin -= 1
+    while cell_len(name[: end + 1]) <= head:
+        end += 1
+    return name[:end] + ELLIPSIS + name[begin:]
 
 
 def _fitted(glyphs: Iterator[Glyph], width: int) -> str:

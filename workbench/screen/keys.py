@@ -1,8 +1,8 @@
 """The keys of the screen: one table that dispatch, footer, help and palette read.
 
 A key without panes works everywhere; one with panes works while one of them has the focus. Every action is one of
-the application's or of the pane's, `action_<action>`. None of them needs a mouse, none is one that a terminal gives
-another meaning (ctrl+h, i, j, m; ctrl+a and ctrl+b under tmux and screen).
+the screen's, the application's or the pane's, `action_<action>`. None of them needs a mouse, none is one that a
+terminal gives another meaning (ctrl+h, i, j, m; ctrl+a and ctrl+b under tmux and screen).
 """
 
 from collections.abc import Collection
@@ -115,12 +115,8 @@ KEYS = (
 
 
 def bindings(pane: int | None = None) -> list[BindingType]:
-    """Textual's bindings of the application (None) or of one pane."""
-    return [
-        Binding(key.keys, key.action, key.label, show=bool(key.rank), key_display=key.shown)
-        for key in KEYS
-        if (pane in key.panes if pane else not key.panes)
-    ]
+    """Textual's bindings of the screen (None) or of one pane."""
+    return [Binding(key.keys, key.action, key.label) for key in KEYS if (pane in key.panes if pane else not key.panes)]
 
 
 _ALIVE = ("running", "paused")

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.screen import Screen
 
+from workbench.runs.inspections import Inspected
 from workbench.runs.launch import Launch
 from workbench.screen import keys
 from workbench.screen.acts import Acts
@@ -55,7 +56,7 @@ class Main(Acts, Screen[None]):
         self._pending: set[str] = set()
         self._ticks = 0
         self._said_until = 0.0
-        self._looked_at = 0
+        self._looked_at: Inspected | None = None
         self._opened: Launch | None = None
         """The start whose run has been opened: the user may since have opened another."""
 
@@ -112,8 +113,8 @@ class Main(Acts, Screen[None]):
 
     def on_main_found(self, message: Found) -> None:
         self.bench.changed(message.run, message.changed)
-        looked = id(self.bench.looking.latest)
-        if looked != self._looked_at:
+        looked = self.bench.looking.latest
+        if looked is not self._looked_at:
             self._looked_at = looked
             self._pending.add("looked")
         self._pending |= message.changed

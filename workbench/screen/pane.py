@@ -17,7 +17,7 @@ class Pane(Lined, can_focus=True):
     """Subclasses say their `number`, which changes concern them, and draw.
 
     `heard` is called in the application's thread with what has changed: "status", "events", "records" of the run,
-    "run" (another one is open), "text", "launch", "knobs", "rows", "looked", "theme", "time".
+    "run" (another one is open), "text", "launch", "knobs", "rows", "looked", "overlays", "time".
     """
 
     number: ClassVar[int]

@@ -127,7 +127,7 @@ def _attempt(
         )  # fmt: skip
         journal.tell(state="paused" if gait.paused else "running", phase="training", pace=gait.pace)
         signals.leave_if_asked()
-        outcome, reason = _train(loop, journal, answer)
+        outcome, reason = _train(loop)
     except Rewind:
         journal.close(phase="going back")
         raise
@@ -146,7 +146,7 @@ def _attempt(
     return replace(outcome, reason=reason)
 
 
-def _train(loop: Loop, journal: Journal, answer: Any) -> tuple[Outcome, str]:
+def _train(loop: Loop) -> tuple[Outcome, str]:
     """Run the loop, and save where its end is one to go on from."""
     outcome, reason, command = Outcome("done", 0), "", None
     try:

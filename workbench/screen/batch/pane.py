@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -16,7 +15,7 @@ from workbench.screen.batch.grid import Cells, Columns, inks_of_x, inks_of_y, sh
 from workbench.screen.batch.ladder import Asks, guesses_line, guesses_list, rungs, sentence
 from workbench.screen.batch.sheet import Page, Sheet, Sheets
 from workbench.screen.frame.lined import Run
-from workbench.screen.frame.paragraph import paragraph
+from workbench.screen.frame.paragraph import beside, paragraph
 from workbench.screen.frame.slots import BATCH
 from workbench.screen.glyphs import fit
 from workbench.screen.pane import Pane
@@ -51,7 +50,7 @@ class Place:
 class Batch(Pane):
     number = BATCH
     BINDINGS = keys.bindings(BATCH)
-    concerns = frozenset({"rows", "run", "text", "knobs", "looked", "records", "status", "events", "theme"})
+    concerns = frozenset({"rows", "run", "text", "knobs", "looked", "records", "status", "events"})
 
     def __init__(self, bench: "Bench") -> None:
         super().__init__(bench)
@@ -171,18 +170,18 @@ class Batch(Pane):
         )  # fmt: skip
         self._column = grid.columns.begin
         asks = grid.asks(self._row)
-        beside = width - grid.width - 3
-        if beside < SIDE and height >= TALL:
+        aside = width - grid.width - 3
+        if aside < SIDE and height >= TALL:
             kept = max(1, min(end - begin, (room // 2) // per_row))
             begin = min(max(begin, self._row - kept + 1), self._row) if kept < end - begin else begin
             end = min(end, begin + kept)
         top = int("header" in wanted) + int("ruler" in wanted)
         self._place = Place(top, grid.label, per_row, (begin, end), grid.columns)
 
-        rows = [line for row in range(begin, end) for line in grid.row(row)]
+        rows: list[Line] = [line for row in range(begin, end) for line in grid.row(row)]
         spare = room - len(rows)
-        if beside >= SIDE:
-            rows = _joined(rows, grid.width + 3, self._ladder(asks, t, beside, room))
+        if aside >= SIDE:
+            rows = [*beside(rows, grid.width + 3, self._ladder(asks, t, aside, room))]
         elif spare >= 4 and not sheet.windows:
             rows += self._ladder(asks, t, width, spare)
         rows += [[]] * (room - len(rows))
@@ -313,12 +312,3 @@ class Grid:
             (text.ljust(self._wide) + " ", "" if here else "dim"),
             (name + " ", "title" if name == "x" else "val"),
         ]
-
-
-def _joined(left: Sequence[Line], width: int, right: Sequence[Line]) -> list[Line]:
-    """Lines beside lines: what is left is filled up to `width` columns."""
-    joined: list[Line] = []
-    for a, b in zip_longest(left, right, fillvalue=()):
-        used = sum(len(text) for text, _ in a)
-        joined.append([*a, (" " * max(0, width - used), ""), *b])
-    return joined

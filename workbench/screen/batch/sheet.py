@@ -12,7 +12,7 @@ from workbench.data.corpus import Corpus
 from workbench.data.rows import Rows
 from workbench.data.store import Split
 from workbench.errors import WorkbenchError
-from workbench.plan.arithmetic import tokens_per_step
+from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.preset import Preset
 from workbench.runs.inspections import Inspected
 from workbench.screen.bench.text import Text
@@ -83,10 +83,9 @@ class Sheet:
 
     @property
     def predictions(self) -> int:
-        b = self.preset.batch
         if self.typed:
             return self.rows if self.windows else self.rows * self.T
-        return tokens_per_step(B=b.B, T=b.T, accum=b.accum, world=self.world, layout=self.preset.data.layout)
+        return tokens_per_step_of(self.preset, world=self.world)
 
     def place(self, row: int) -> tuple[int, int, int]:
         """(micro-batch, rank, row within it) of a row of the step."""

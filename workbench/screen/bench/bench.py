@@ -159,7 +159,7 @@ class Bench:
     def held(self, step: int) -> Held:
         """The settings, base and first row of a record, past or to come."""
         if self.run is not None and (self.run.alive or self.draft == self._begun):
-            return settings.at(self.run.path, step, events=list(self.run.events))
+            return settings.at(self.run.path, step, events=self.run.events)
         b = self.draft.batch
         return Held(presets.pin_context(self.draft), step * b.B * b.accum * self.world)
 

@@ -155,11 +155,8 @@ def shown(value: Any) -> str:
 def number(value: float) -> str:
     """The shortest text that reads back as exactly this float: 0.1, 2e-4, 1.78e-3, 1.0."""
     plain = repr(value)
-    mantissa, _, exponent = f"{value:.16e}".partition("e")
-    for digits in range(17):
-        if float(f"{value:.{digits}e}") == value:
-            mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
-            break
+    written = next(text for digits in range(17) if float(text := f"{value:.{digits}e}") == value)
+    mantissa, _, exponent = written.partition("e")
     short = f"{mantissa}e{int(exponent)}"
     small_or_large = abs(value) < 0.01 or abs(value) >= 1e4
     return short if "e" in plain or (small_or_large and len(short) < len(plain)) else plain

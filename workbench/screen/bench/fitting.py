@@ -60,7 +60,7 @@ def own_text(draft: Preset, text: str) -> dict[str, Any]:
     if d.tokenizer == "char" and (prompt := _prompt(draft.sample.prompt, text, windows)) != draft.sample.prompt:
         wanted["sample.prompt"] = prompt
     now = {
-        "data.text": d.text, "data.split": d.split, "data.layout": d.layout, "data.val_fraction": d.val_fraction,
+        "data.split": d.split, "data.layout": d.layout, "data.val_fraction": d.val_fraction,
         "batch.T": b.T, "batch.B": b.B,
     }  # fmt: skip
     return {key: value for key, value in wanted.items() if key == "data.text" or value != now.get(key)}

@@ -83,8 +83,8 @@ class Followed:
         """Read what is new. Never raises for what a run directory may hold: `error` says it."""
         changed = set()
         try:
-            found = status.read(self.path)
             state = self._watch.state()
+            found = self._watch.status
             if (state, _told(found)) != (self.state, _told(self.status)):
                 changed.add("status")
             self.status, self.state = found, state

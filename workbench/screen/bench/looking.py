@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from workbench.errors import WorkbenchError
-from workbench.plan.arithmetic import tokens_per_step
+from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.runs import inspections
 from workbench.runs.inspections import Inspected
 from workbench.screen.bench.follow import Followed
@@ -60,9 +60,9 @@ class Looking:
     @property
     def cheap(self) -> bool:
         bench = self._bench
-        b, corpus = bench.now.batch, bench.text.corpus
+        corpus = bench.text.corpus
         vocab = corpus.tokenizer.vocab_size if corpus else 1
-        return tokens_per_step(B=b.B, T=b.T, accum=b.accum, layout=bench.now.data.layout) * vocab <= LARGEST
+        return tokens_per_step_of(bench.now) * vocab <= LARGEST
 
     def hear(self, run: Followed) -> None:
         """Read the answers that have come. What a resume took back was told of steps that are made again."""

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from workbench.plan import schedule
+from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.preset import Preset
 from workbench.screen.bench.bench import Bench
 from workbench.screen.charts import loss_chart
@@ -19,7 +20,7 @@ from workbench.screen.charts.curves import Columns
 from workbench.screen.charts.marks import Marks
 from workbench.screen.charts.moment import Moment
 from workbench.screen.charts.plotting import GUTTER, Cursor, Floor, Plot, Series, columns_of, draw
-from workbench.screen.charts.view import Extent, View, extent, tokens_a_step
+from workbench.screen.charts.view import Extent, View, extent
 
 Name = Literal["loss", "lr", "grad", "speed"]
 
@@ -201,7 +202,7 @@ def planned(preset: Preset, e: Extent, n: int, bench: Bench) -> Columns | None:
     run = bench.run
     done = len(run.curves) if run is not None and not run.over else 0
     begin, end = e.shown
-    a_step = e.a_step if e.axis != "tokens" else float(tokens_a_step(preset, _world(bench)))
+    a_step = e.a_step if e.axis != "tokens" else float(tokens_per_step_of(preset, world=_world(bench)))
     now = e.now if done else 0.0
     x = begin + (np.arange(n) + 0.5) * (end - begin) / n
     steps = done + np.floor((x - now) / a_step).astype(np.int64)

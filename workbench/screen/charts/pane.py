@@ -31,7 +31,7 @@ ROOM = 12
 
 class Charts(Pane):
     number = CHARTS
-    concerns = frozenset({"records", "events", "status", "run", "text", "knobs", "launch", "overlays", "theme"})
+    concerns = frozenset({"records", "events", "status", "run", "text", "knobs", "launch", "overlays"})
     BINDINGS = keys.bindings(CHARTS)
 
     def __init__(self, bench: Bench) -> None:
@@ -43,7 +43,6 @@ class Charts(Pane):
         """Where the mouse went down, where it was last, and whether it has moved."""
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.gallery = Gallery(self.bench, self.view, big=bool(getattr(self.app, "big", False)), braille=_has_braille())
 
     # ------------------------------------------------------------------------------- drawing

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from workbench.preset import Preset
+from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.screen.bench.bench import Bench
 from workbench.screen.charts.axes import Range, follow_range, pan, zoom
 from workbench.screen.charts.curves import Axis, Curves
@@ -69,12 +69,6 @@ class Extent:
     shown: Range
 
 
-def tokens_a_step(preset: Preset, world: int) -> int:
-    """B·T·accum·world; with windows, where a row is one prediction, B·accum·world."""
-    b = preset.batch
-    return b.B * b.accum * world * (1 if preset.data.layout == "windows" else b.T)
-
-
 def extent(bench: Bench, view: View) -> Extent:
     """Where the runs are now. Without a time to tell, an axis of time is one of steps."""
     run = bench.run
@@ -86,7 +80,7 @@ def extent(bench: Bench, view: View) -> Extent:
     a_step = 1.0
     if axis == "tokens":
         last = run.curves.last if run else None
-        a_step = float(tokens_a_step(bench.now, last["world"] if last else bench.world))
+        a_step = float(tokens_per_step_of(bench.now, world=last["world"] if last else bench.world))
     elif axis == "time" and reach:
         a_step = now / n if n else others / len(reach)
     if run is not None and run.over:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from workbench.data.corpus import Corpus
 from workbench.data.entropy import Floors
 from workbench.data.prompts import prompt_of
-from workbench.data.tokenizers import BpeTokenizer, CharTokenizer
+from workbench.data.tokenizers import CharTokenizer
 from workbench.errors import DataError, UsageError
 from workbench.preset import DataTable, Preset
 from workbench.screen.frame.lined import Run
@@ -46,7 +46,7 @@ def facts_of(corpus: Corpus) -> list[Fact]:
             told.append(Fact("characters", f"{characters:,}", label_first=False))
     told.append(Fact("V", f"{tokenizer.vocab_size:,}"))
     told += [Fact(name, f"{n[name]:,}") for name in ("train", "val", "test") if name in n]
-    if isinstance(tokenizer, BpeTokenizer) and characters is not None:
+    if tokenizer.kind == "bpe" and characters is not None:
         told.append(Fact("characters per token", f"{characters / tokens:.2f}", label_first=False))
     if isinstance(tokenizer, CharTokenizer):
         told.append(Fact("distinct", f"{len(tokenizer.characters):,}", label_first=False))

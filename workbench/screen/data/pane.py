@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from textual import events, work
 
 from workbench.data import catalog
@@ -12,7 +11,7 @@ from workbench.screen import keys
 from workbench.screen.data.corpus_facts import Preview, facts_of, floor_facts, flow, prompt_trouble, why_split
 from workbench.screen.data.shelf import Item, Shelf, choice, counted, short
 from workbench.screen.frame.lined import Run
-from workbench.screen.frame.paragraph import paragraph
+from workbench.screen.frame.paragraph import beside, told
 from workbench.screen.frame.slots import DATA
 from workbench.screen.glyphs import fit, plain
 from workbench.screen.pane import Pane
@@ -111,12 +110,7 @@ class Data(Pane):
         if len(rows) + 2 <= height and (self.has_focus or under != self.shelf.chosen):
             rows += [[], *self._about(under, left)]
         right = self._corpus(width - left - 3, height)
-        lines = []
-        for y in range(height):
-            row = rows[y] if y < len(rows) else []
-            pad = left - sum(cell_len(text) for text, _ in row)
-            lines.append([*row, (" " * pad + " │ ", "dim"), *(right[y] if y < len(right) else [])])
-        return lines
+        return beside(rows + [[]] * (height - len(rows)), left, right, " │ ")
 
     def _below(self, width: int, height: int) -> list[Line]:
         trouble = bool(self.bench.text.error or (self.bench.text.phase and not self.bench.text.corpus))
@@ -181,17 +175,17 @@ class Data(Pane):
         dataset = catalog.DATASETS.get(item.value)
         fetch = dataset if dataset and self.shelf.places[item] == "to fetch" else None
         what = f"enter fetches {fetch.bytes:,} bytes" if fetch else "enter takes it"
-        lines = _wrapped(what, width, "key") if item != self.shelf.chosen else []
-        lines += _wrapped(item.about, width, "")[:6]
-        return lines + (_wrapped(f"from {fetch.url}", width, "dim") if fetch else [])
+        lines = told(what, width, "key") if item != self.shelf.chosen else []
+        lines += told(item.about, width, "")[:6]
+        return lines + (told(f"from {fetch.url}", width, "dim") if fetch else [])
 
     def _corpus(self, width: int, height: int) -> list[Line]:
         """What is learnt from: why it is not ready, or its figures and how it begins."""
         text = self.bench.text
         if text.error:
-            lines = _wrapped(text.error, width, "bad")
+            lines = told(text.error, width, "bad")
             if text.corpus is None:
-                lines += _wrapped("enter tries again · o another file", width, "key")
+                lines += told("enter tries again · o another file", width, "key")
             self._hidden = len(lines) > height
             return lines
         if text.corpus is None:
@@ -200,13 +194,13 @@ class Data(Pane):
         if preview is not None and preview.corpus is not corpus:
             preview = None
         warnings = (text.misfit, self._prompt_trouble, preview.error if preview else "")
-        lines = [line for words in warnings if words for line in _wrapped(words, width, "warn")]
+        lines = [line for words in warnings if words for line in told(words, width, "warn")]
         floors = flow(floor_facts(text.floors, text.exact), width)
         if text.phase:
             floors.append([(fit(f"floors: {text.phase}", width), "dim")])
         lines += flow(facts_of(corpus), width)
-        rest = [_wrapped(why_split(text.data, corpus), width, "dim"), floors]
-        for block in (*rest, *(_wrapped(note, width, "dim") for note in corpus.notes)):
+        rest = [told(why_split(text.data, corpus), width, "dim"), floors]
+        for block in (*rest, *(told(note, width, "dim") for note in corpus.notes)):
             # Half a sentence says nothing: what would leave no room for the text is left out whole.
             if len(lines) + len(block) + SEEN_TEXT <= height:
                 lines += block
@@ -235,7 +229,7 @@ class Data(Pane):
             ]
         if text.to_fetch:
             dataset = catalog.DATASETS[text.data.dataset]
-            return _wrapped(f"enter fetches {dataset.bytes:,} bytes from {dataset.url}", width, "key")
+            return told(f"enter fetches {dataset.bytes:,} bytes from {dataset.url}", width, "key")
         return [[(fit("not read yet: enter reads it", width), "key")]]
 
     def caption(self) -> str:
@@ -354,7 +348,3 @@ class Data(Pane):
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
         self.action_move(-1)
-
-
-def _wrapped(words: str, width: int, ink: str) -> list[Line]:
-    return [[(line, ink)] for line in paragraph(words, max(width, 1))]

@@ -90,9 +90,8 @@ class OpenPath(Dialog[Item]):
         candidates = complete(line.value, self._folder)
         longer = common(candidates)
         if len(longer) > len(line.value):
-            line.value = longer
+            line.value = longer  # which offers what it begins
         line.cursor_position = len(line.value)
-        self._offer(line.value)
 
     def _offer(self, text: str) -> None:
         found = complete(text, self._folder, CANDIDATES + 1)

@@ -99,6 +99,7 @@ class Presets(Dialog[str]):
 
     def __init__(self) -> None:
         super().__init__("Open a preset")
+        self._shipped = {name: first_line(path) for name, path in presets.shipped().items()}
         self._list = OptionList()
         self._list.can_focus = False
         self._about = Static("", classes="about", markup=False)
@@ -119,7 +120,7 @@ class Presets(Dialog[str]):
 
     def _offer(self, text: str) -> None:
         """The candidates for what is typed: shipped presets that hold it, files and folders that begin with it."""
-        shipped = {name: first_line(path) for name, path in presets.shipped().items() if text in name}
+        shipped = {name: about for name, about in self._shipped.items() if text in name}
         found = [path for path in _paths(text) if path not in shipped] if text else []
         width = max((len(name) for name in shipped), default=0)
         self._list.clear_options()

@@ -198,16 +198,15 @@ class Footer(Lined):
         self._pane = 0
         self._whole = False
         self._said = ""
-        self._ink = ""
         self._spans: list[tuple[int, int, Key]] = []
 
     def show(self, pane: int, *, whole: bool = False) -> None:
         self._pane, self._whole = pane, whole
         self.redraw()
 
-    def say(self, text: str, ink: str = "value") -> None:
+    def say(self, text: str) -> None:
         """Show a sentence instead of the keys, until `say("")`."""
-        self._said, self._ink = plain(text), ink
+        self._said = plain(text)
         self.redraw()
 
     def key_at(self, x: int) -> Key | None:
@@ -217,7 +216,7 @@ class Footer(Lined):
     def draw(self, width: int, height: int) -> Iterable[Sequence[Run]]:
         self._spans = []
         if self._said:
-            yield [(" ", ""), (fit(self._said, max(width - 2, 1)), self._ink)]
+            yield [(" ", ""), (fit(self._said, max(width - 2, 1)), "value")]
             return
         found = keys.footer(self._pane, self._situation()) if self._pane else []
         always = [(key, label) for key, label in found if key.action in keys.ALWAYS]
@@ -267,6 +266,3 @@ class Footer(Lined):
 
 def _need(key: Key, label: str) -> int:
     return cell_len(key.shown) + len(label) + 3
-
-
-__all__ = ["Footer", "StatusLine"]

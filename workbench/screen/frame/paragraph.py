@@ -1,4 +1,7 @@
-"""Sentences from anywhere, in lines: harmless, and broken between words."""
+"""Sentences from anywhere, in lines: harmless, and broken between words. And lines beside lines."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich.cells import cell_len
 
@@ -21,3 +24,18 @@ def paragraph(text: str, width: int) -> list[str]:
             lines += full
         lines.append(line)
     return lines
+
+
+def told(text: str, width: int, ink: str) -> list[list[tuple[str, str]]]:
+    """A paragraph as lines of a drawing, in one style."""
+    return [[(line, ink)] for line in paragraph(text, max(width, 1))]
+
+
+def beside(
+    left: Sequence[Sequence[tuple[str, str]]], width: int, right: Sequence[Sequence[tuple[str, str]]], between: str = ""
+) -> list[list[tuple[str, str]]]:
+    """Lines beside lines, as many as the longer side has: the left ones filled up to `width` columns."""
+    return [
+        [*a, (" " * (width - sum(cell_len(text) for text, _ in a)), ""), (between, "axis"), *b]
+        for a, b in zip_longest(left, right, fillvalue=())
+    ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from workbench.plan import arithmetic, memory, parameters, schedule
 from workbench.preset import DataTable, Preset
 from workbench.screen.bench.edits import number
+from workbench.screen.frame.units import amount
 
 if TYPE_CHECKING:
     from workbench.screen.bench.bench import Bench
@@ -41,7 +42,8 @@ def sentence(bench: "Bench", p: Preset) -> str:
     if not train:
         return ""
     unit = arithmetic.unit(p.data.tokenizer, p.data.layout)
-    return arithmetic.sentence(per_step=_per_step(p, bench.world), train=train, steps=p.schedule.steps, unit=unit)
+    per_step = arithmetic.tokens_per_step_of(p, world=bench.world)
+    return arithmetic.sentence(per_step=per_step, train=train, steps=p.schedule.steps, unit=unit)
 
 
 def consequences(bench: "Bench", now: Preset, then: Preset) -> list[Consequence]:
@@ -65,10 +67,6 @@ def _both(label: str, before: str, after: str, note: str = "") -> Consequence:
     return Consequence(label, before, after if after != before else "", note)
 
 
-def _per_step(p: Preset, world: int) -> int:
-    return arithmetic.tokens_per_step(B=p.batch.B, T=p.batch.T, accum=p.batch.accum, world=world, layout=p.data.layout)
-
-
 def _product_name(world: int, p: Preset) -> str:
     factors = ["B", "accum"] if p.data.layout == "windows" else ["B", "T", "accum"]
     return "·".join(factors + ["world"] * (world > 1))
@@ -77,7 +75,7 @@ def _product_name(world: int, p: Preset) -> str:
 def _product(p: Preset, world: int) -> str:
     """48·64·1 = 3,072: every factor that its name names."""
     factors = [p.batch.B, p.batch.accum] if p.data.layout == "windows" else [p.batch.B, p.batch.T, p.batch.accum]
-    return "·".join(map(str, factors + [world] * (world > 1))) + f" = {_per_step(p, world):,}"
+    return "·".join(map(str, factors + [world] * (world > 1))) + f" = {arithmetic.tokens_per_step_of(p, world=world):,}"
 
 
 def _learning_rate(bench: "Bench", now: Preset, then: Preset) -> Consequence:
@@ -97,7 +95,7 @@ def _rounded(lr: float) -> str:
 
 def _epochs(bench: "Bench", now: Preset, then: Preset) -> Consequence | None:
     def told(p: Preset) -> str:
-        train, per = _train(bench, p), _per_step(p, bench.world)
+        train, per = _train(bench, p), arithmetic.tokens_per_step_of(p, world=bench.world)
         if not train:
             return "unknown until its text is open"
         epoch = arithmetic.rounded(arithmetic.steps_per_epoch(train, per))
@@ -110,7 +108,7 @@ def _epochs(bench: "Bench", now: Preset, then: Preset) -> Consequence | None:
 def _memory(bench: "Bench", now: Preset, then: Preset) -> Consequence | None:
     def told(p: Preset) -> str:
         vocab = _vocab(bench, p)
-        return bytes_told(parameters.total(memory.estimate(p, vocab))) if vocab else "unknown"
+        return amount(parameters.total(memory.estimate(p, vocab))) if vocab else "unknown"
 
     return _both("memory", told(now), told(then), "estimated, uncalibrated") if _vocab(bench, now) else None
 
@@ -121,16 +119,6 @@ def _parameters(bench: "Bench", now: Preset, then: Preset) -> Consequence | None
         return f"{parameters.total(parameters.itemise(p.model, vocab, p.batch.T)):,}" if vocab else "unknown"
 
     return _both("parameters", told(now), told(then)) if _vocab(bench, now) else None
-
-
-def bytes_told(count: int) -> str:
-    """Bytes to three digits that count, in the units of `--dry-run` and of the System pane: 64.1 MiB."""
-    size, unit = float(count), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):  # noqa: B007 - the one that it stops at
-        if size < 999.5:
-            break
-        size /= 1024
-    return f"{size:.3g} {unit}"
 
 
 def _train(bench: "Bench", p: Preset) -> int:

@@ -19,9 +19,8 @@ _BY_TENTHS = {"sample.temperature": 0.1, "eval.target": 0.1, "data.val_fraction"
               "optimizer.momentum": 0.05, "schedule.decay_fraction": 0.05}  # fmt: skip
 _BY_TWO = frozenset((*FIRST[:3], "model.width", "data.stride", "model.context"))
 _BY_ONE = frozenset(("seed", "sample.seed", "device.threads", "model.layers"))
-_SMALLEST = 1e-8
-"""Under it a number that may be 0 is 0, and one that may not stays."""
 _SERIES = tuple(float(f"{m}e{e}") for e in range(-8, 13) for m in (1, 2, 3, 5))
+"""Under its first a number that may be 0 is 0, and one that may not stays."""
 _WHOLE = tuple(int(m * 10**e) for e in range(13) for m in (1, 2, 5))
 
 
@@ -50,7 +49,7 @@ def nudged(preset: Preset, name: str, by: int) -> dict[str, Any]:
         return _next_that_fits(preset, name, value, key.choices or _CYCLES[name], by)
     if isinstance(value, bool):
         return {name: not value}
-    new = _whole(preset, name, value, by) if isinstance(value, int) else _number(preset, name, value, by)
+    new = _whole(preset, name, value, by) if isinstance(value, int) else _number(name, value, by)
     if new is None or new == value:
         return {}
     if name == "optimizer.lr":
@@ -101,7 +100,7 @@ def _whole(preset: Preset, name: str, value: int, by: int) -> int | None:
 _MODEL_SIZES = frozenset(("model.layers", "model.width", "model.embedding", "model.hidden"))
 
 
-def _number(preset: Preset, name: str, value: float, by: int) -> float | None:
+def _number(name: str, value: float, by: int) -> float | None:
     if name in _BY_TENTHS:
         step = _BY_TENTHS[name]
         new = round(round(value / step) * step + by * step, 10)

@@ -10,7 +10,7 @@ from workbench.preset import Key, Preset
 from workbench.screen import keys
 from workbench.screen.bench.edits import THREE, flat, shown
 from workbench.screen.frame.lined import Run
-from workbench.screen.frame.paragraph import paragraph
+from workbench.screen.frame.paragraph import beside, told
 from workbench.screen.frame.slots import KNOBS
 from workbench.screen.glyphs import ELLIPSIS, fit, plain
 from workbench.screen.knobs import consequences, knobs
@@ -32,7 +32,7 @@ DRAG = 3
 
 class Knobs(Pane):
     number = KNOBS
-    concerns = frozenset(("knobs", "run", "status", "text", "launch", "theme", "events", "time"))
+    concerns = frozenset(("knobs", "run", "status", "text", "launch", "events", "time"))
     BINDINGS = keys.bindings(KNOBS)
 
     def __init__(self, *arguments: object) -> None:
@@ -56,15 +56,10 @@ class Knobs(Pane):
         if width < TWO_COLUMNS:
             return self._stacked(now, then, width, height)
         wide = min(max(width // 2, 38), 84)
-        listed, beside = self._list(now, then, wide, height), self._comes_to(now, then, width - wide - 3)
+        listed, right = self._list(now, then, wide, height), self._comes_to(now, then, width - wide - 3)
         if wide < WITH_DOCS:
-            beside += [[], *([(text, "dim")] for text in paragraph(self._meaning(), width - wide - 3))]
-        lines = []
-        for n in range(height):
-            line = listed[n] if n < len(listed) else []
-            used = sum(cell_len(text) for text, _ in line)
-            lines.append([*line, (" " * (wide - used), ""), (" │ ", "axis"), *(beside[n] if n < len(beside) else [])])
-        return lines
+            right += [[], *told(self._meaning(), width - wide - 3, "dim")]
+        return beside(listed + [[]] * (height - len(listed)), wide, right, " │ ")
 
     def _stacked(self, now: Preset, then: Preset, width: int, height: int) -> list[Line]:
         """The list, under it what the chosen key means and what the settings come to; all of that while it fits."""
@@ -162,7 +157,7 @@ class Knobs(Pane):
         differ = [name for name in presets.KEYS if loaded.get(name) != now.get(name)]
         what = plain(self.bench.source)
         if not differ:
-            return [[(text, "dim")] for text in paragraph(f"nothing differs from {what}", width)]
+            return told(f"nothing differs from {what}", width, "dim")
         lines: list[Line] = [[(f"{len(differ)} differ from {what}", "title")]]
         for name in differ:
             half = max((width - 24 - 3) // 2, 6)
@@ -173,21 +168,21 @@ class Knobs(Pane):
 
     def _comes_to(self, now: Preset, then: Preset, width: int) -> list[Line]:
         """The consequences, the most urgent first, none wider than `width`."""
-        lines: list[Line] = [[(text, "staged")] for text in paragraph(acts, width)] if (acts := self._acts()) else []
+        lines: list[Line] = told(acts, width, "staged") if (acts := self._acts()) else []
         found = consequences.consequences(self.bench, now, then)
         label = max((len(c.label) for c in found), default=0) + 2
         first, rest = found[:1], found[1:]
         for c in first:
             lines += _figure(c, label, width)
-        if told := consequences.sentence(self.bench, then):
-            lines += [[(text, "")] for text in paragraph(told, width)]
+        if words := consequences.sentence(self.bench, then):
+            lines += told(words, width, "")
         for c in rest:
             lines += _figure(c, label, width)
         if not self.bench.text.corpus:
-            lines += [[(text, "dim")] for text in paragraph("the rest is counted once the text is here", width)]
+            lines += told("the rest is counted once the text is here", width, "dim")
         if self.bench.text.misfit or self.bench.text.error:
             why = self.bench.text.misfit or self.bench.text.error
-            lines = [[(text, "bad")] for text in paragraph(why, width)] + lines
+            lines = told(why, width, "bad") + lines
         return lines
 
     def _acts(self) -> str:

@@ -1,7 +1,6 @@
 """The Runs pane: the runs of the folder, what the open one has told, and what its worker has said."""
 
 import asyncio
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +15,16 @@ from workbench.screen.bench.bench import Bench
 from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.frame.aside import Aside
 from workbench.screen.frame.lined import Run
+from workbench.screen.frame.paragraph import paragraph, told
 from workbench.screen.frame.scrolling import Listed, Scrolled
 from workbench.screen.frame.slots import RUNS
+from workbench.screen.frame.units import amount
 from workbench.screen.glyphs import fit, plain, wrap
 from workbench.screen.pane import Pane
 from workbench.screen.runs import removal, runs_table, telling, worker_log
 from workbench.screen.runs.shelf_of_runs import Row, Shelf, of_followed
 from workbench.screen.runs.telling import Tale, Told
 from workbench.screen.runs.worker_log import Tail
-from workbench.screen.system.gauges import amount
 
 View = Literal["runs", "events", "log"]
 NEXT: dict[View, View] = {"runs": "events", "events": "log", "log": "runs"}
@@ -122,7 +122,7 @@ class Runs(Pane):
         text = telling.trouble(run) if run else ""
         if not text:
             return []
-        lines = textwrap.wrap(plain(f"✗ {text}"), max(width, 10))
+        lines = paragraph(f"✗ {text}", max(width, 10))
         most = max(1, height // 3)
         return lines if len(lines) <= most else [*lines[: most - 1], fit(" ".join(lines[most - 1 :]), width)]
 
@@ -392,4 +392,4 @@ class Runs(Pane):
 
 def _note(text: str, width: int, ink: str = "dim") -> Iterator[Sequence[Run]]:
     """What stands where there is nothing to show."""
-    yield from ([(line, ink)] for line in textwrap.wrap(text, max(width, 10)))
+    yield from told(text, max(width, 10), ink)

@@ -12,7 +12,7 @@ from workbench.runs.events import Event
 from workbench.screen import keys
 from workbench.screen.bench.command import command_of_run
 from workbench.screen.frame.lined import Run
-from workbench.screen.frame.paragraph import paragraph
+from workbench.screen.frame.paragraph import told
 from workbench.screen.frame.slots import SAMPLES
 from workbench.screen.glyphs import fit, plain, wrap
 from workbench.screen.pane import Pane
@@ -64,7 +64,7 @@ class Samples(Pane):
         run, samples = self.bench.run, self._samples
         lines: list[Line] = self._end_card(width, height) if run and run.over and self._at is None else []
         if not samples:
-            return lines + _told(self._nothing_yet(), width, "dim")
+            return lines + told(self._nothing_yet(), width, "dim")
         at = len(samples) - 1 if self._at is None else min(self._at, len(samples) - 1)
         self._cut = 0
         everything = sum(1 + len(_body(sample, width)) for sample in samples[max(at - height, 0) : at + 1])
@@ -118,9 +118,9 @@ class Samples(Pane):
             lines[-1] += [("  " if used > 0 else "", ""), (f"{name} ", "dim"), (value, "value")]
             used += need
         if run.status and run.status.reason:
-            lines += _told(run.status.reason, width, ink)
+            lines += told(run.status.reason, width, ink)
         most = max(height * 2 // 3, 1)
-        again = _told(f"again: {self._command[1]}", width, "")
+        again = told(f"again: {self._command[1]}", width, "")
         if len(lines) + len(again) > most:
             again = [[(fit("again: y copies and shows the command", width), "")]]
         return [*lines[: max(most - 1, 1)], *again][:most]
@@ -196,7 +196,3 @@ def _cut(lines: list[Line], most: int, width: int) -> list[Line]:
     room = width - cell_len(marked)
     more = f"{rest}…" if cell_len(rest) < room else fit(f"{rest}…", room)
     return [*lines[: most - 1], [(marked, mark), (more, ink)]]
-
-
-def _told(words: str, width: int, ink: str) -> list[Line]:
-    return [[(line, ink)] for line in paragraph(words, max(width, 1))]

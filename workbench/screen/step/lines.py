@@ -44,7 +44,7 @@ def boxes(it: OneStep, first: int, count: int, cursor: int | None, *, tall: bool
     return lines
 
 
-def totals(it: OneStep, width: int) -> list[list[Run]]:
+def totals(it: OneStep) -> list[list[Run]]:
     """What the micro-batches add up to: their losses as a mean, their gradients undivided and divided."""
     if not it.done or it.accum == 1:
         return []

@@ -7,6 +7,7 @@ from textual import events
 
 from workbench.screen import keys
 from workbench.screen.frame.lined import Run
+from workbench.screen.frame.paragraph import beside
 from workbench.screen.frame.slots import STEP
 from workbench.screen.pane import Pane
 from workbench.screen.step import lines as step_lines
@@ -25,7 +26,7 @@ BESIDE = 112
 class Step(Pane):
     number = STEP
     BINDINGS = keys.bindings(STEP)
-    concerns = frozenset({"status", "records", "run", "events", "looked", "rows", "knobs", "theme"})
+    concerns = frozenset({"status", "records", "run", "events", "looked", "rows", "knobs"})
 
     def __init__(self, bench: "Bench") -> None:
         super().__init__(bench)
@@ -88,25 +89,20 @@ class Step(Pane):
 
     def draw(self, width: int, height: int) -> Iterable[Line]:
         it = self._steps.now()
-        beside = width >= BESIDE
-        left = width // 2 - 2 if beside else width
+        two = width >= BESIDE
+        left = width // 2 - 2 if two else width
         lines: list[Line] = [step_lines.header(it, self._state(it), left)]
         lines += self._micro_batches(it, left, height)
-        lines += step_lines.totals(it, left)
+        lines += step_lines.totals(it)
         lines += step_lines.update(it, left)
         if note := splitting_matters(it.preset):
             lines.append([(note, "warn")])
-        if not beside:
+        if not two:
             if height - len(lines) > 6:
                 lines.append([])
             return [*lines, *step_lines.code(it, width, max(0, height - len(lines)), self._line)]
         right = step_lines.code(it, width - left - 3, height, self._line)
-        joined: list[Line] = []
-        for n in range(height):
-            line = lines[n] if n < len(lines) else []
-            fill = left - sum(len(text) for text, _ in line)
-            joined.append([*line, (" " * max(0, fill) + " │ ", "axis"), *(right[n] if n < len(right) else [])])
-        return joined
+        return beside(lines + [[]] * (height - len(lines)), left, right, " │ ")
 
     def _micro_batches(self, it: OneStep, width: int, height: int) -> list[Line]:
         """The boxes, in as many lines as there is room for; the one that matters is among them."""

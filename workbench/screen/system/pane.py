@@ -11,9 +11,10 @@ from workbench.screen.bench.bench import Bench
 from workbench.screen.frame.aside import Aside
 from workbench.screen.frame.lined import Run
 from workbench.screen.frame.slots import SYSTEM
+from workbench.screen.frame.units import amount, share
 from workbench.screen.glyphs import fit, plain
 from workbench.screen.pane import Pane
-from workbench.screen.system.gauges import SPAN, Gauges, Gpu, History, Sample, amount, share, spark
+from workbench.screen.system.gauges import SPAN, Gauges, Gpu, History, Sample, spark
 
 LABEL, GAP = 8, 2
 SPARK, SPARK_MOST = 9, SPAN // 2
