@@ -169,3 +169,9 @@ def test_a_name_before_its_date_is_no_prefix_of_another_name(folder: Path) -> No
     assert find(folder, "names").name == "names-20260101-000000"
     with pytest.raises(UsageError, match="could be any of 2 runs"):
         find(folder, "nam")
+
+
+def test_a_name_is_known_before_a_date_that_was_counted_on(folder: Path) -> None:
+    made(folder, "tiny-20260101-000000-2")
+    made(folder, "tiny-b1-20260101-000000")
+    assert find(folder, "tiny").name == "tiny-20260101-000000-2"

@@ -1,6 +1,8 @@
 """Staging, undo and redo, the lock: no change is lost, and none acts where nobody sent it."""
 
 import json
+import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,8 @@ from workbench.runs.files import replace_json
 from workbench.runs.inspections import Inspected
 from workbench.screen.bench.bench import Bench
 from workbench.screen.bench.edits import Edit, kept_constant, number
-from workbench.screen.bench.follow import Followed
-from workbench.screen.bench.looking import KEPT
+from workbench.screen.bench.follow import Followed, Follower
+from workbench.screen.bench.looking import EVERY, KEPT
 from workbench.screen.knobs.knobs import lr_changes
 
 
@@ -384,19 +386,119 @@ def test_an_edit_remembers_keys_that_another_kind_has_not() -> None:
     assert edit.reversed("undo").made(b) == a
 
 
+def wait_until(what: Callable[[], object], timeout: float = 20) -> None:
+    deadline = time.monotonic() + timeout
+    while not what():
+        assert time.monotonic() < deadline, "it did not become true in time"
+        time.sleep(0.01)
+
+
+def inspected(step: int, rows: int = 64, T: int = 256) -> Inspected:
+    ids, chances = np.zeros((rows, T), np.int32), np.zeros((rows, T, 5), np.float32)
+    return Inspected(
+        x=ids, y=ids, losses=chances[..., 0], guesses=chances.astype(np.int32), chances=chances,
+        micro_losses=np.zeros(1), micro_norms=np.zeros(1), hash="", step=step, rows_before=0, loss=0.0,
+        grad_norm=0.0, clip_coefficient=1.0, lr=0.0, update_ratio=None, B=rows, T=T, accum=1, world=1,
+    )  # fmt: skip
+
+
 def test_the_answers_that_are_remembered_are_bounded_by_their_size(bench: Any) -> None:
     """A screen that watches for days stays as small as it was after a minute."""
-    looking, rows, T = bench("to-be").looking, 64, 256
-    ids, chances = np.zeros((rows, T), np.int32), np.zeros((rows, T, 5), np.float32)
+    looking = bench("to-be").looking
     for step in range(40):
-        looking.remember(
-            Inspected(
-                x=ids, y=ids, losses=chances[..., 0], guesses=chances.astype(np.int32), chances=chances,
-                micro_losses=np.zeros(1), micro_norms=np.zeros(1), hash="", step=step, rows_before=0, loss=0.0,
-                grad_norm=0.0, clip_coefficient=1.0, lr=0.0, update_ratio=None, B=rows, T=T, accum=1, world=1,
-            )
-        )  # fmt: skip
-    size = 3 * ids.nbytes + 2 * chances.nbytes
+        looking.remember(inspected(step))
+    size = 64 * 256 * (4 + 4 + 4 + 5 * 4 + 5 * 4)
     kept = [step for step in range(40) if looking.of(step)]
     assert kept == list(range(40 - KEPT // size, 40))
     assert looking.latest.step == 39
+
+
+class _Starting:
+    run = ended = begun = None
+    phase = "starting Python"
+
+
+def test_an_end_is_told_once_and_what_is_changed_after_it_stays(bench: Any, made_run: Any) -> None:
+    it = bench(run=made_run(records=50, state="diverged", edit=False))
+    hear(it)
+    assert "diverged" in said(it)
+    it.change({"optimizer.lr": 2e-4})
+    it.changed(it.run, frozenset({"status", "events"}))
+    assert (said(it), it.draft.optimizer.lr) == ("", 2e-4)
+
+
+def test_rows_after_the_end_are_the_drafts_once_it_is_changed(bench: Any, made_run: Any) -> None:
+    it = bench(run=made_run(records=50, state="done", edit=False))
+    hear(it)
+    assert it.held(3).preset.batch.B == 4
+    it.change({"batch.B": 8})
+    assert (it.held(3).preset.batch.B, it.held(3).first) == (8, 3 * 8)
+
+
+def test_a_start_or_a_resume_under_way_is_not_made_again(bench: Any, made_run: Any, monkeypatch: Any) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr("workbench.screen.bench.bench.Launch", lambda *a, **k: made.append(a) or _Starting())
+    it = bench("to-be")
+    it.start()
+    it.start()
+    assert len(made) == 1
+    assert "already starting" in said(it)
+    it = bench(run=made_run(records=50, state="stopped", edit=False))
+    hear(it)
+    it.resume()
+    it.resume()
+    assert len(made) == 2
+
+
+def test_another_attempt_takes_back_what_was_looked_at(bench: Any, made_run: Any) -> None:
+    it = bench(run=made_run(records=50, state="running", edit=False))
+    hear(it)
+    it.looking.hear(it.run)
+    it.looking.remember(inspected(7))
+    it.looking.hear(it.run)
+    assert it.looking.of(7) is not None
+    it.run.status = replace(it.run.status, attempt=it.run.status.attempt + 1)
+    it.looking.hear(it.run)
+    assert (it.looking.latest, it.looking.of(7)) == (None, None)
+
+
+def test_a_look_is_taken_unasked_where_it_is_cheap_and_not_too_often(
+    bench: Any, made_run: Any, monkeypatch: Any
+) -> None:
+    now = [100.0]
+    it = bench(run=made_run(records=50, state="running", edit=False), clock=lambda: now[0])
+    hear(it)
+    it.looking.wanted = True
+    asked: list[str] = []
+    monkeypatch.setattr(it, "send", lambda command, **more: asked.append(command) or str(len(asked)))
+    monkeypatch.setattr("workbench.screen.bench.looking.LARGEST", 1)
+    it.looking.tick()
+    assert not asked
+    monkeypatch.setattr("workbench.screen.bench.looking.LARGEST", 1 << 60)
+    it.looking.tick()
+    assert asked == ["inspect"]
+    it.looking._asked.clear()
+    now[0] += EVERY - 0.1
+    it.looking.tick()
+    assert len(asked) == 1
+    now[0] += 0.2
+    it.looking.tick()
+    assert len(asked) == 2
+
+
+def test_who_is_followed_is_followed_alone(made_run: Any) -> None:
+    told: list[Path] = []
+    follower = Follower(lambda run, changed: told.append(run.path))
+    a, b = (Followed(made_run(records=20, state=state, edit=False)) for state in ("running", "done"))
+    try:
+        follower.keep([a])
+        wait_until(lambda: told == [a.path])
+        follower.keep([b])
+        wait_until(lambda: told == [a.path, b.path])
+        EventLog(a.path).append(event("warning", 0.0, text="nobody hears"))
+        again = Followed(b.path)
+        follower.keep([again])
+        wait_until(lambda: len(told) == 3 and not again.reading)
+        assert told[2] == b.path
+    finally:
+        follower.close()

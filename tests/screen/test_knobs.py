@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from strips import until
 from textual.pilot import Pilot
 
 from workbench import preset as presets
@@ -199,6 +200,22 @@ async def test_all_that_is_drawn_fits(app: Any, size: tuple[int, int]) -> None:
             pilot.app.bench.locked = True
             pilot.app.bench.change({"batch.B": 96})
             pane(pilot).action_move(17)
+
+
+async def test_what_it_comes_to_is_cut_where_the_pane_ends(app: Any, made_run: Any) -> None:
+    """Beside the list and under it, at any height: the text's misfit, what is staged and its sentence are long."""
+    async with app(run=made_run(records=50, state="running", edit=False)) as pilot:
+        await turn(pilot)
+        await until(pilot, lambda: pilot.app.bench.text.corpus)
+        pilot.app.bench.change({"batch.B": 2**20, "model.width": 1024, "schedule.steps": 10**12})
+        pilot.app.bench.text.misfit = "a long reason " * 9
+        whole = len(pane(pilot).draw(76, 200))
+        for width in (40, 76):
+            for height in range(1, 40):
+                lines = ["".join(text for text, _ in line) for line in pane(pilot).draw(width, height)]
+                assert len(lines) <= height, (width, height)
+                if width == 76 and height < min(whole, 12):
+                    assert "0 shows the rest" in lines[-1]
 
 
 async def test_staged_consequences_fit_any_width(app: Any, made_run: Any) -> None:

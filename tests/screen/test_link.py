@@ -110,3 +110,19 @@ def test_what_another_program_wrote_over_is_drawn_anew(tmp_path: Path) -> None:
         assert terminal.process.wait(timeout=5) == 0
     finally:
         terminal.close()
+
+
+def shown_after(*drawings: str) -> Shown:
+    shown = Shown()
+    for drawing in drawings:
+        shown.sends(drawing)
+    return shown
+
+
+def test_parts_of_a_row_are_sent_by_themselves() -> None:
+    """Textual draws from a widget's edge on; the link must bear any part, as a later version may send it."""
+    assert shown_after("\x1b[1;1H漢", "\x1b[1;2Hb").sends("\x1b[1;1H漢") == "\x1b[1;1H漢", "from its left half on"
+    assert shown_after("\x1b[1;1Ha", "\x1b[1;6Hb").sends("\x1b[1;1HX\x1b[1;3Hc") == "\x1b[1;1HX c"
+    assert shown_after("\x1b[1;1Habcdefghij").sends("\x1b[1;1HXbcdefghiY") == "\x1b[1;1HX\x1b[1;10HY"
+    assert shown_after("\x1b[1;1Hab\x1b[1;2H").sends("\x1b[1;1Hab\x1b[1;1H") == "\x1b[1;1H", "only the cursor moves"
+    assert shown_after("\x1b[1;1Ha", "\x1b[2J").sends("\x1b[1;1Ha") == "\x1b[1;1Ha", "it was cleared meanwhile"

@@ -59,6 +59,7 @@ class Knobs(Pane):
         listed, right = self._list(now, then, wide, height), self._comes_to(now, then, width - wide - 3)
         if wide < WITH_DOCS:
             right += [[], *told(self._meaning(), width - wide - 3, "dim")]
+        _cut(right, height)
         return beside(listed + [[]] * (height - len(listed)), wide, right, " │ ")
 
     def _stacked(self, now: Preset, then: Preset, width: int, height: int) -> list[Line]:
@@ -70,9 +71,7 @@ class Knobs(Pane):
         # What is staged is there to be weighed: what it comes to gets the more room.
         listed = self._list(now, then, width, max(height - len(below) - 1, height // (3 if self.bench.staged else 2)))
         rule: Line = [(f"{fit(f'─ {self._meaning()}', width - 1).rstrip()} ".ljust(width, "─"), "axis")]
-        room = height - len(listed) - 1
-        if len(below) > room:
-            below[room - 1 :] = [[(f"{ELLIPSIS} 0 shows the rest", "dim")]]
+        _cut(below, height - len(listed) - 1)
         return [*listed, rule, *below]
 
     def _meaning(self) -> str:
@@ -297,6 +296,12 @@ class Knobs(Pane):
     def _scroll(self, by: int) -> None:
         self._top, self._follow = max(self._top + by, 0), False
         self.redraw()
+
+
+def _cut(lines: list[Line], height: int) -> None:
+    """At most `height` lines; where there were more, the last of them says where they are."""
+    if len(lines) > height:
+        lines[max(height - 1, 0) :] = [[(f"{ELLIPSIS} 0 shows the rest", "dim")]] if height > 0 else []
 
 
 def _value(key: Key, value: object, room: int) -> str:
