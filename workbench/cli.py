@@ -28,6 +28,12 @@ A terminal workbench for training small language models.
   workbench sample RUN --prompt TEXT      text from its last checkpoint
   workbench eval RUN                      losses of its last checkpoint
   workbench export RUN --csv|--jsonl      everything that was recorded
+  workbench plan PRESET --tokens 524288   B, T, accum and world for so many tokens a step
+  workbench fit PRESET                    the largest and the fastest B, measured
+  workbench check accum PRESET            accumulation is equality; also: gradient, last-position
+  workbench sweep PRESET --set B=1,32,64  runs for every value, at equal steps, tokens or seconds
+  workbench compare RUN…                  what differs, and whether by more than noise
+  workbench lesson [NAME]                 lessons on batches, on the screen
   workbench doctor                        what is missing on this machine, and how to mend it
 
 PRESET is a TOML file or a shipped preset's name (char, shakespeare, names, …).
@@ -40,6 +46,7 @@ exit codes: 0 done, or stopped on request · 2 bad usage or preset · 3 the loss
 
 Arguments = argparse.Namespace
 Word = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], int]]
+"""Declares its options; runs, and returns the exit code. Its docstring is what `--help` says it does."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +89,7 @@ def _never_fail_to_print() -> None:
 def _dispatch(arguments: list[str]) -> int:
     if arguments and arguments[0] in WORDS:
         word, *rest = arguments
-        declare, run = WORDS[word]
+        declare, run = _word(word)
         parser = options.Parser(prog=f"workbench {word}", description=run.__doc__)
         declare(parser)
         return run(parser.parse_args(rest))
@@ -370,7 +377,18 @@ def _run(a: Arguments) -> "Path":
     return directory.find(directory.runs_folder(a.runs_dir), a.run)
 
 
-WORDS: dict[str, Word] = {
+def _word(name: str) -> Word:
+    """A word's functions; those of the laboratory are in a module of its own, `workbench.words.NAME`."""
+    word = WORDS[name]
+    if word is not None:
+        return word
+    from importlib import import_module
+
+    module = import_module(f"workbench.words.{name}")
+    return module.declare, module.run
+
+
+WORDS: dict[str, Word | None] = {
     "attach": (_declare_attach, _attach),
     "runs": (_declare_runs, _runs),
     "set": (_declare_set, _set),
@@ -384,4 +402,10 @@ WORDS: dict[str, Word] = {
     "eval": (_declare_eval, _eval),
     "export": (_declare_export, _export),
     "doctor": (_declare_runs, _doctor),
+    "plan": None,
+    "fit": None,
+    "check": None,
+    "sweep": None,
+    "compare": None,
+    "lesson": None,
 }

@@ -55,7 +55,7 @@ class Launch:
             given.write((stdin or "").encode("utf-8"))
             given.seek(0)
             self._process = subprocess.Popen(
-                [sys.executable, *_isolated(cwd), "-m", "workbench", *arguments, "--json"],
+                [sys.executable, *isolated(cwd), "-m", "workbench", *arguments, "--json"],
                 stdin=subprocess.DEVNULL if stdin is None else given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -160,7 +160,7 @@ def _phase_of(line: str) -> str | None:
         return None
 
 
-def _isolated(cwd: Path | None) -> list[str]:
+def isolated(cwd: Path | None) -> list[str]:
     """Python's own flag that keeps a random.py in the working directory from being imported; not in a checkout."""
     here = Path(workbench.__file__).parent.parent
     return [] if here == Path(cwd or ".").resolve() else ["-P"]
