@@ -47,7 +47,7 @@ class Command:
         self.runs = folder / "runs"
         self._started: list[subprocess.Popen[str]] = []
 
-    def __call__(self, *arguments: str, timeout: float = 60, **more: Any) -> "subprocess.CompletedProcess[str]":
+    def __call__(self, *arguments: str, timeout: float = 180, **more: Any) -> "subprocess.CompletedProcess[str]":
         """Run it to its end; a test that would hang fails after `timeout` seconds."""
         with self.start(*arguments, **more) as process:
             try:
@@ -82,7 +82,7 @@ class Command:
         path = self.run() / "events.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def until(self, what: Callable[[], object], timeout: float = 30) -> None:
+    def until(self, what: Callable[[], object], timeout: float = 90) -> None:
         """Wait for something to become true; what a run that does not exist yet cannot tell is not true yet."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:

@@ -99,7 +99,7 @@ class PseudoTerminal:
         with self._lock:
             return "\n".join(line.rstrip() for line in self.screen.display)
 
-    def until(self, what: str | Callable[[str], object], timeout: float = 20.0) -> str:
+    def until(self, what: str | Callable[[str], object], timeout: float = 60.0) -> str:
         """Wait for a text to stand on the screen, or for a predicate of the screen's text. Returns the text."""
         true = (lambda text: what in text) if isinstance(what, str) else what
         deadline = time.perf_counter() + timeout
@@ -142,5 +142,5 @@ class PseudoTerminal:
         """Kill the program if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
         self.hang_up()

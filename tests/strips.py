@@ -25,7 +25,7 @@ def drawn(pane):
     return lines
 
 
-async def until(pilot, what, timeout=20):
+async def until(pilot, what, timeout=60):
     """Let the application run until something is true."""
     deadline = time.monotonic() + timeout
     while not what():

@@ -145,7 +145,7 @@ def test_no_screen_ever_loads_torch(here: "Command") -> None:
             terminal.send("q")
             terminal.until("Leave?")
             terminal.send(answer)
-            assert terminal.process.wait(timeout=20) == 0
+            assert terminal.process.wait(timeout=60) == 0
     finally:
         for terminal in screens:
             terminal.close()

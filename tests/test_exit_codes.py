@@ -249,7 +249,7 @@ def _ignore_both() -> None:
 def test_a_signal_saves_and_leaves(here: "Command", number: signal.Signals, code: int, inherited: Any) -> None:
     process = start_endless(here, "--quiet", preexec_fn=inherited)
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (code, "")
     assert err == f"workbench: interrupted by {number.name}\n"
     status, end = status_of(here.run()), here.events()[-1]
@@ -282,7 +282,7 @@ def test_a_signal_while_the_run_is_prepared_leaves_nothing(here: "Command", inhe
     process = here.start("--headless", "small.toml", preexec_fn=inherited)
     here.until(lambda: _handles(process.pid, signal.SIGTERM))
     process.terminate()
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (143, "", "workbench: interrupted by SIGTERM\n")
     assert not here.runs.exists()
 

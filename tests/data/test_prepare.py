@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 TEXT = "".join(f"line {i} of a text, {i * i}\n" for i in range(9000))
 
 
-def until(what, timeout=30):
+def until(what, timeout=60):
     deadline = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < deadline, "it did not become true in time"
@@ -42,7 +42,7 @@ def prepare():
     for preparation in started:
         preparation.close()
         if hasattr(preparation, "_process"):
-            preparation._process.wait(timeout=10)
+            preparation._process.wait(timeout=60)
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_it_says_what_it_is_at(table, cache, big, prepare):
     preparation.cancel()
     assert time.perf_counter() - began < 0.05, "nobody waits for its end"
     assert (preparation.done, preparation.error, preparation.phase) == (True, "", "")
-    assert preparation._process.wait(timeout=10) == 128 + signal.SIGTERM
+    assert preparation._process.wait(timeout=60) == 128 + signal.SIGTERM
     assert left_in(cache) == []
     assert not preparation.ready
 
@@ -150,7 +150,7 @@ def serve(request, *, python=(), **more):
 
 def test_the_lines_that_it_speaks(cache, text):
     process, request = serve({"data": {"dataset": str(text)}})
-    out, err = process.communicate(request, timeout=30)
+    out, err = process.communicate(request, timeout=60)
     said = [json.loads(line) for line in out.splitlines()]
     assert (process.returncode, err) == (0, b"")
     assert [next(iter(line)) for line in said if "phase" not in line] == ["ready", "floors"]
@@ -172,7 +172,7 @@ def test_the_lines_that_it_speaks(cache, text):
 )
 def test_errors_and_their_exit_codes(cache, tmp_path, data, exit_code, told):
     process, request = serve({"data": data}, env=os.environ | {"TIKTOKEN_CACHE_DIR": str(tmp_path / "none")})
-    out, _ = process.communicate(request, timeout=30)
+    out, _ = process.communicate(request, timeout=60)
     said = json.loads(out.splitlines()[-1])
     assert (process.returncode, said["exit_code"]) == (exit_code, exit_code)
     assert told in said["error"]
@@ -185,7 +185,7 @@ def test_nobody_listening_ends_it_quietly(cache, big):
     while b"tokenising" not in process.stdout.readline():
         pass
     process.stdout.close()
-    assert process.wait(timeout=20) == 128 + signal.SIGPIPE
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
     assert process.stderr.read() == b""
     process.stderr.close()
     assert left_in(cache) == []
@@ -197,7 +197,7 @@ def test_it_imports_no_torch_and_no_screen(cache, text):
         "print([m for m in ('torch', 'textual', 'tiktoken', 'requests') if m in sys.modules], code, file=sys.stderr)"
     )
     process, request = serve({"data": {"dataset": str(text)}}, python=("-c", program))
-    _, err = process.communicate(request, timeout=30)
+    _, err = process.communicate(request, timeout=60)
     assert err.decode().strip() == "[] 0"
 
 
@@ -258,7 +258,7 @@ def test_fetching_is_told_cancelled_and_gone_on_with(table, sample, cache, prepa
     first = prepare(table(dataset="sample"), fetch=True)
     until(lambda: first.phase.startswith("fetching sample") and first.phase.endswith("%"))
     first.cancel()
-    first._process.wait(timeout=10)
+    first._process.wait(timeout=60)
     assert first.error == ""
     assert [path.name for path in (cache / "downloads").iterdir()] == ["sample.txt.part"]
     sample.gate.set()

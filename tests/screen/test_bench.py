@@ -386,7 +386,7 @@ def test_an_edit_remembers_keys_that_another_kind_has_not() -> None:
     assert edit.reversed("undo").made(b) == a
 
 
-def wait_until(what: Callable[[], object], timeout: float = 20) -> None:
+def wait_until(what: Callable[[], object], timeout: float = 60) -> None:
     deadline = time.monotonic() + timeout
     while not what():
         assert time.monotonic() < deadline, "it did not become true in time"

@@ -175,12 +175,12 @@ def test_tmux_counts_the_columns_that_we_count(tmp_path):
     environment["LC_ALL"] = "C.UTF-8"
     start = ["new-session", "-d", "-x", "80", "-y", "24", sys.executable, str(ask), str(asked), str(told)]
     try:
-        subprocess.run([*tmux, *start], env=environment, check=True, timeout=10)
+        subprocess.run([*tmux, *start], env=environment, check=True, timeout=60)
         deadline = time.monotonic() + 30
         while not told.exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        screen = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, check=True, timeout=10).stdout
+        screen = subprocess.run([*tmux, "capture-pane", "-p"], capture_output=True, check=True, timeout=60).stdout
     finally:
         subprocess.run([*tmux, "kill-server"], check=False, timeout=10, stderr=subprocess.DEVNULL)
     columns = json.loads(told.read_text())

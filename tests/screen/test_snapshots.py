@@ -137,7 +137,7 @@ def joined(lines: Iterable[str]) -> Iterator[str]:
             yield line
 
 
-async def settled(pilot: Pilot[int], seconds: float = 20) -> str:
+async def settled(pilot: Pilot[int], seconds: float = 60) -> str:
     """The picture once nothing more is to come: threads are done, and a second of ticks changes nothing."""
     main: Any = pilot.app.screen_stack[0]
     main.bench.runs = Path("/home/you/runs")

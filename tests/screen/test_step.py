@@ -166,7 +166,7 @@ async def test_micro_batches_of_a_real_worker_fill_their_boxes(app: Any, workben
     file = tmp_path / "tiny.toml"
     file.write_text(presets.to_toml(presets.from_document(DOCUMENT, source="test")))
     workbench.start("--headless", str(file), "--json")
-    workbench.until(lambda: (workbench.run() / "steps.bin").stat().st_size, timeout=30)
+    workbench.until(lambda: (workbench.run() / "steps.bin").stat().st_size, timeout=60)
     commands.send(workbench.run(), "pause")
     async with app(run=workbench.run(), size=(80, 24)) as pilot:
         bench = pilot.app.bench

@@ -45,12 +45,12 @@ class Stepper(threading.Thread):
             self.seen.append(self._until(lambda s, m=micro: s.inside is not None and s.inside["micro"] == m))
         commands.send(run, "step", micro=True)  # and now the update
         self.seen.append(self._until(lambda s: s.inside is None and s.step == paused.step + 1))
-        self.file = commands.wait(run, inspect, timeout=20)["file"]
+        self.file = commands.wait(run, inspect, timeout=60)["file"]
         self._save(run)
         commands.send(run, "unpause")
 
     def _save(self, run: Path) -> None:
-        n = commands.wait(run, commands.send(run, "save"), timeout=20)["step"]
+        n = commands.wait(run, commands.send(run, "save"), timeout=60)["step"]
         self.weights.append(load_file(run / "checkpoints" / f"step-{n:08d}" / "model.safetensors"))
 
     def _until(self, what: Any) -> Status:

@@ -40,7 +40,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def ask(run: Path, command: str, **arguments: Any) -> dict[str, Any]:
-    return commands.wait(run, commands.send(run, command, **arguments), timeout=20)
+    return commands.wait(run, commands.send(run, command, **arguments), timeout=60)
 
 
 def settled(run: Path, n: int) -> int:
@@ -153,7 +153,7 @@ def test_what_is_no_command_is_refused_and_removed(running: Path) -> None:
 
 def test_a_burst_of_commands_is_answered_in_order(running: Path) -> None:
     ids = [commands.send(running, "set", changes={"optimizer.lr": 5e-4 + n * 1e-7}) for n in range(1, 200)]
-    commands.wait(running, ids[-1], timeout=20)
+    commands.wait(running, ids[-1], timeout=60)
     answered = [e["id"] for e in read_events(running) if e["type"] == "answer" and e["state"] == "applied"]
     assert [id for id in answered if id in set(ids)] == ids
 
@@ -171,7 +171,7 @@ def test_steps_asked_for_together_are_all_made(running: Path) -> None:
     n = int(ask(running, "pause")["step"])
     assert settled(running, n) == n
     ids = [commands.send(running, "step") for _ in range(3)]
-    commands.wait(running, ids[-1], timeout=20)
+    commands.wait(running, ids[-1], timeout=60)
     assert settled(running, n + 3) == n + 3
     ask(running, "unpause")
 
@@ -180,7 +180,7 @@ def test_an_eval_and_what_comes_with_it_act_once(running: Path) -> None:
     """An eval listens while it runs: it must not hear itself again, nor what waits behind it."""
     n = int(ask(running, "pause")["step"])
     ids = [commands.send(running, name) for name in ("eval", "step", "eval")]
-    commands.wait(running, ids[-1], timeout=20)
+    commands.wait(running, ids[-1], timeout=60)
     assert settled(running, n + 1) == n + 1
     events = read_events(running)
     assert len([e for e in events if e["type"] == "eval" and e["step"] >= n]) == 2
@@ -192,7 +192,7 @@ def test_inspections_of_the_same_step_are_answered_by_the_same_file(running: Pat
     ask(running, "pause")
     first, second = (commands.send(running, "inspect") for _ in range(2))
     ask(running, "step")
-    answers = [commands.wait(running, id, timeout=20) for id in (first, second)]
+    answers = [commands.wait(running, id, timeout=60) for id in (first, second)]
     assert answers[0]["file"] == answers[1]["file"]
     ask(running, "unpause")
 
