@@ -57,7 +57,7 @@ def test_tiny_shakespeare_in_gpt2_tokens(table, test_data):
 def test_names_are_split_as_makemore_splits_them(table, test_data, layout):
     corpus = open_corpus(table(dataset=test_data / "names.txt", split="lines", layout=layout))
     assert corpus.tokenizer.vocab_size == 27
-    assert (corpus.train_examples, corpus.val_examples, corpus.test_examples) == (182_625, 22_655, 22_866)
+    assert [corpus.splits[name].n for name in ("train", "val", "test")] == [182_625, 22_655, 22_866]
     words = (test_data / "names.txt").read_text().splitlines()
     random.seed(42)
     random.shuffle(words)
@@ -328,7 +328,7 @@ def test_a_fetched_dataset_that_is_here(table, cache, test_data):
     (cache / "downloads").mkdir(parents=True)
     (cache / "downloads" / "names.txt").write_bytes((test_data / "names.txt").read_bytes())
     corpus = open_corpus(table(dataset="names", split="lines", layout="windows"))
-    assert (corpus.name, corpus.train_examples) == ("names", 182_625)
+    assert (corpus.name, corpus.splits["train"].n) == ("names", 182_625)
 
 
 def test_a_fetched_dataset_without_a_network(table, cache, monkeypatch):

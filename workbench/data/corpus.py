@@ -56,22 +56,6 @@ class Corpus:
         """The newline token, where a newline is one token."""
         return self.tokenizer.newline_id
 
-    @property
-    def train_examples(self) -> int:
-        """Tokens of the training split: its targets, where every token is one (layout windows)."""
-        return self._examples("train")
-
-    @property
-    def val_examples(self) -> int:
-        return self._examples("val")
-
-    @property
-    def test_examples(self) -> int:
-        return self._examples("test")
-
-    def _examples(self, split: SplitName) -> int:
-        return self.splits[split].n if split in self.splits else 0
-
 
 def open_corpus(data: "DataTable", *, progress: Progress | None = None, download: bool = True) -> Corpus:
     """The corpus that a preset's [data] describes.

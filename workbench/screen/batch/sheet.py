@@ -238,6 +238,3 @@ def misplaced(starts: tuple[int, ...], rows: Rows) -> str:
     if not over:
         return ""
     return f"A row of T = {rows.T} cannot start at {over[0]:,}: starts go from 0 to {last:,}. g types others."
-
-
-__all__ = ["MOST_ROWS", "Page", "Sheet", "Sheets", "misplaced", "missing"]
