@@ -17,9 +17,10 @@ from workbench import preset as presets
 from workbench.data.corpus import open_corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
-from workbench.preset import Preset
-from workbench.screen.bench import fitting, saving
-from workbench.screen.bench.saving import NotSaved
+from workbench.preset import Preset, saving
+from workbench.preset.saving import NotSaved
+from workbench.screen.bench import fitting
+from workbench.screen.bench.saving import first_line
 from workbench.screen.dialogs.corpus import RawText
 
 SHIPPED = sorted(presets.shipped())
@@ -58,7 +59,7 @@ def test_comments_are_told_from_strings() -> None:
     text = '# one\na = "# no" # two\nb = \'# no\'\nc = """\n# no "" \\""" # no\n"""\nd = \'\'\'\n# no\n\'\'\' # three\n'
     assert saving.comments(text) == ["one", "two", "three"]
     for path in presets.shipped().values():
-        assert saving.first_line(path)
+        assert first_line(path)
 
 
 def test_an_old_file_keeps_its_mode_and_a_link_its_place(tmp_path: Path) -> None:

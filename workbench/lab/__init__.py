@@ -1,5 +1,7 @@
 """The laboratory: what fits, what is fastest, what is equal, what differs by more than noise. No torch, no textual.
 
+planned.py    what a plan comes to: steps, epochs, FLOPs, time, memory, lr
+rate.py       tokens a second, as the newest run of the same shapes measured them
 trial.py      one experiment in a process of its own: `training/trials` is its other end
 fit.py        the largest and the fastest B, by full steps in fresh processes
 scenarios.py  all at once, small without accumulation, small with it: under one limit

@@ -13,8 +13,9 @@ from textual.widgets.option_list import Option
 from workbench import preset as presets
 from workbench.data.paths import common, complete
 from workbench.preset import Preset, PresetError
+from workbench.preset.saving import NotSaved, lost_comments, save, target
 from workbench.screen.bench.edits import number
-from workbench.screen.bench.saving import NotSaved, described, first_line, lost_comments, save, suggested, target
+from workbench.screen.bench.saving import described, first_line, suggested
 from workbench.screen.dialogs.base import Choice, Dialog, Line
 from workbench.screen.glyphs import plain
 
