@@ -26,7 +26,9 @@ from workbench.data.corpus import Corpus, open_corpus
 from workbench.data.embedded import markov_entropy_rate
 from workbench.data.entropy import floors
 from workbench.data.rows import Base, Rows
-from workbench.plan import arithmetic, memory, parameters
+from workbench.plan import arithmetic, memory, parameters, scaling, totals
+from workbench.plan.derivation import Measured, derivation
+from workbench.plan.planner import Plan, solve, verdict
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.training.models import build
@@ -48,6 +50,15 @@ def headless(name: str, *arguments: str, runs: Path) -> list[dict[str, Any]]:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def laboratory(*arguments: str) -> dict[str, Any]:
+    """The last object of one of the laboratory's words."""
+    done = subprocess.run(
+        [sys.executable, "-m", "workbench", *arguments, "--json"], capture_output=True, text=True, check=True
+    )
+    last: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return last
 
 
 def val_losses(events: list[dict[str, Any]]) -> dict[int, float]:
@@ -159,7 +170,96 @@ def test_names_in_examples_parameters_and_epochs(test_data: Path) -> None:
     assert "30,000 steps = 5.26 epochs" in told
 
 
+@pytest.mark.parametrize(
+    ("open_", "given", "found"),
+    [
+        ("accum", {"tokens": 32_768, "T": 256, "B": 16, "world": 1}, 8),
+        ("tokens", {"B": 16, "T": 256, "accum": 8, "world": 1}, 32_768),
+        ("accum", {"tokens": 16_384, "T": 512, "B": 8, "world": 1}, 4),
+        ("tokens", {"B": 8, "T": 512, "accum": 4, "world": 1}, 16_384),
+        ("accum", {"tokens": 524_288, "T": 1024, "B": 64, "world": 1}, 8),
+        ("accum", {"tokens": 524_288, "T": 1024, "B": 16, "world": 1}, 32),
+        ("accum", {"tokens": 524_288, "T": 1024, "B": 16, "world": 8}, 4),
+        # "8 examples at once, not 128" for 16,384 tokens at T = 512: all at once would be 32
+        ("B", {"tokens": 16_384, "T": 512, "accum": 1, "world": 1}, 32),
+    ],
+)
+def test_the_product_is_solved_for_what_is_open(open_: str, given: dict[str, int], found: int) -> None:
+    assert solve(given).numbers()[open_] == found
+
+
+def test_the_derivation_from_scratch_has_five_steps() -> None:
+    steps = derivation(Plan(B=16, T=256, accum=8), measured=Measured(largest=40, fastest=16))
+    assert [step.title.split(",")[0] for step in steps] == ["T", "total", "B", "accum", "verify"]
+    assert all(step.holds for step in steps)
+    assert steps[3].figure == "32,768 / (B 16 · T 256 · world 1) = 8"
+    # T comes before B: what fits depends on it, and a B that was not seen to fit does not pass.
+    assert derivation(Plan(B=64, T=256, accum=8), measured=Measured(largest=40, fastest=16))[2].holds is False
+
+
+def test_the_verdict_on_accum() -> None:
+    told = {accum: verdict(accum, 12.0) for accum in (1, 2, 64, 65)}
+    assert "none needed" in told[1]
+    assert "usual" in told[2]
+    assert "usual" in told[64]
+    assert "slow" in told[65]
+    assert "12 updates an hour" in told[65]
+
+
+def test_lr_from_16k_to_64k_tokens() -> None:
+    assert scaling.scaled_lr(3e-4, 4, "linear") == 1.2e-3
+    assert scaling.scaled_lr(3e-4, 4, "sqrt") == 6e-4
+    assert scaling.scaled_lr(3e-4, 4, "none") == 3e-4
+
+
+def test_all_at_once_small_and_accumulated_under_one_limit() -> None:
+    """A, B and C of 32,768 tokens at T = 256, run for real; C in B's memory."""
+    told = laboratory("fit", "char", "--set", "T=256", "--set", "model.layers=2", "--scenarios")
+    a, b, c = told["scenarios"]
+    assert [(s["B"], s["accum"], s["tokens_per_step"], s["state"]) for s in (a, b, c)] == [
+        (128, 1, 32_768, "out-of-memory"), (8, 1, 2_048, "done"), (8, 16, 32_768, "done"),
+    ]  # fmt: skip
+    assert c["memory_bytes"] / b["memory_bytes"] < 1.05
+    assert b["loss_spread"] > 2 * c["loss_spread"]  # √16 = 4 is expected; 16 steps tell it to about a fifth
+
+
 # ---------------------------------------------------------------------- claims to mend
+
+
+def test_the_totals_of_known_models_are_those_of_their_papers() -> None:
+    """Not "GPT-2 used 32K to 64K tokens, BERT 256K"."""
+    known = {total.model: total for total in totals.TOTALS}
+    assert known["GPT-2"].tokens == 512 * 1024 == 524_288
+    assert known["BERT"].tokens == 256 * 512 == 131_072
+    assert next(total.tokens for name, total in known.items() if name.startswith("LLaMA")) == 4_000_000
+    assert all(total.source for total in totals.TOTALS)
+
+
+def test_a_larger_lr_for_a_larger_batch_is_a_rule_of_the_optimizer() -> None:
+    """Linear is SGD's; for Adam the square root is the better default; none may be had."""
+    assert scaling.default_rule("sgd") == "linear"
+    assert scaling.default_rule("adamw") == "sqrt"
+    assert set(scaling.RULES) == {"none", "linear", "sqrt"}
+    for kind in ("sgd", "adamw", "muon"):
+        assert "arXiv" in scaling.why(kind)
+
+
+def test_runs_are_compared_at_equal_tokens_with_their_schedules_rescaled() -> None:
+    preset = shipped("names")
+    half = scaling.rescaled(preset, 0.5, scaling.lr_factor(2, "linear")).preset
+    assert (half.schedule.steps, half.schedule.milestones, half.optimizer.lr) == (15_000, (10_000,), 0.2)
+    warm = scaling.rescaled(shipped("shakespeare"), 0.25).preset.schedule
+    assert (warm.steps, warm.warmup) == (1_250, 25)
+
+
+def test_a_size_fits_when_full_steps_ran_and_the_fastest_is_told_beside_the_largest() -> None:
+    told = laboratory("fit", "char", "--set", "model.layers=2", "--set", "model.width=64", "--memory-limit", "60MiB")
+    ran = {probe["B"]: probe for probe in told["probes"]}
+    assert ran[told["largest"]["B"]]["fits"]
+    assert not ran[told["next"]]["fits"]
+    assert told["next"] == told["largest"]["B"] + 1
+    fitting = [probe for probe in told["probes"] if probe["fits"] and probe["tokens_per_s"]]
+    assert told["fastest"]["tokens_per_s"] == max(probe["tokens_per_s"] for probe in fitting)
 
 
 def test_two_hundred_thousand_parameters_are_804_096() -> None:

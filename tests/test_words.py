@@ -376,17 +376,45 @@ def test_eval_is_the_runs_own_last_eval(train: Train, base: dict[str, Any], prec
     assert {key: told[key] for key in same} == {key: last[key] for key in same}  # to the bit
 
 
-def test_eval_of_the_test_split(train: Train, ran: Ran, capsys: Capture) -> None:
+def test_the_test_split_is_looked_at_once(train: Train, resume: Train, ran: Ran, capsys: Capture) -> None:
     windows = train(document(MLP))
     capsys.readouterr()
     offline.evaluate(windows.path, split="test", json=True)
     told = the_object(capsys)
     assert told["tokens"] == windows.of("start")[0]["test_examples"]
     assert 0 < told["test_loss"] < math.log(len(set(LINES))) + 1
+    assert (told["looks"], told["recorded"]) == (1, False)
+    (windows.path / "checkpoints" / "step-00000040" / "model.safetensors").rename(windows.path / "aside")
+    assert offline.evaluate(windows.path, split="test", json=True) == 0  # nothing is evaluated: no weights are there
+    again = the_object(capsys)
+    assert again == told | {"recorded": True}
     offline.evaluate(windows.path, split="test", json=False)
-    assert "Look once" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert f"test {told['test_loss']:.4f}" in text
+    assert f"the figure of {told['at']}" in text
+    (windows.path / "aside").rename(windows.path / "checkpoints" / "step-00000040" / "model.safetensors")
+    resume(windows.path, {"schedule.steps": 60})
+    capsys.readouterr()
+    offline.evaluate(windows.path, split="test", json=False)
+    text = capsys.readouterr().out
+    assert "at step 60" in text
+    assert "look 2 at the test split" in text
+    offline.evaluate(windows.path, split="test", json=True)
+    last = the_object(capsys)
+    assert (last["looks"], last["recorded"], last["first_at"]) == (2, True, told["at"])
+    assert last["test_loss"] != told["test_loss"]
     with pytest.raises(UsageError, match="no test split: only split = 'lines'"):
         offline.evaluate(ran.path, split="test", json=True)
+
+
+def test_the_first_look_says_so(train: Train, capsys: Capture) -> None:
+    windows = train(document(MLP))
+    capsys.readouterr()
+    offline.evaluate(windows.path, split="val", json=False)
+    assert "test" not in capsys.readouterr().out
+    assert not (windows.path / "test.json").exists()
+    offline.evaluate(windows.path, split="test", json=False)
+    assert "its one look" in capsys.readouterr().out
 
 
 def test_eval_of_a_model_whose_perplexity_is_beyond_numbers(train: Train, capsys: Capture) -> None:

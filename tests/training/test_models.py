@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from workbench.plan.parameters import block_matrices, itemise, total
 from workbench.preset import ModelTable
-from workbench.training.models import Model, build
+from workbench.training.models import Model, build, fingerprint
 from workbench.training.step import losses_of
 
 V, T = 65, 64
@@ -237,3 +237,23 @@ def test_a_bigram_sees_one_token_and_learns_the_counts() -> None:
     chances = model(torch.tensor([[0]]))[0, 0].softmax(0)
     assert chances[1].item() == pytest.approx(0.75, abs=0.02)
     assert chances[2].item() == pytest.approx(0.25, abs=0.02)
+
+
+def test_the_fingerprint_tells_any_weight() -> None:
+    """Of small tensors byte for byte; of large ones by a sum of all their bits too."""
+
+    def built(seed: int = 1, width: int = 128) -> Model:
+        return build(ModelTable(kind="gpt", layers=1, heads=1, width=width), vocab=50, T=8, seed=seed)
+
+    told = fingerprint(built())
+    assert told == fingerprint(built()) == fingerprint(built().double())
+    assert len({told, fingerprint(built(seed=2)), fingerprint(built(width=127))}) == 3
+    for model in (built(), built(width=512)):  # the second's blocks are large: 512 · 2,048 values
+        before = fingerprint(model)
+        for parameter in model.parameters():
+            with torch.no_grad():
+                value = parameter.view(-1)[-2].item()
+                parameter.view(-1)[-2] = value + 1e-3
+                assert fingerprint(model) != before
+                parameter.view(-1)[-2] = value
+        assert fingerprint(model) == before

@@ -26,7 +26,7 @@ from workbench.training.evaluate import Evaluator
 from workbench.training.history import Beginning
 from workbench.training.journal import Journal, Narrator
 from workbench.training.loop import WORLD, Loop
-from workbench.training.models import Model, build
+from workbench.training.models import Model, build, fingerprint
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Leave, Rewind
 from workbench.training.steering import Gait, Steering
@@ -216,6 +216,7 @@ def _say_start(journal: Journal, run: Path, prepared: Prepared, beginning: Begin
         device=prepared.resolved.device,
         precision=prepared.resolved.precision,
         fingerprint=corpus.fingerprint,
+        weights=fingerprint(prepared.model),
         **({"edits_again": [e.to_json() for e in beginning.edits]} if beginning.edits else {}),  # of a replay
     )
 

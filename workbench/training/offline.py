@@ -3,16 +3,17 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
 from workbench.data.tokenizers import Tokenizer
 from workbench.data.visible import visible
-from workbench.errors import DataError, UsageError
+from workbench.errors import DataError, UsageError, WorkbenchError
 from workbench.preset import Preset
 from workbench.runs import FORMAT
-from workbench.runs.events import finite
-from workbench.runs.files import dump, read_json
+from workbench.runs.events import finite, now
+from workbench.runs.files import dump, read_json, replace_json
 from workbench.training import checkpoints, device
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.device import Resolved
@@ -53,7 +54,47 @@ def sample(
 
 
 def evaluate(run: Path, *, split: str, json: bool) -> int:
-    """Print the mean loss over a split, all of it: val and train as an eval does, or test."""
+    """Print the mean loss over a split, all of it: val and train as an eval does, or test, which is looked at once.
+
+    The first look at the test split is recorded in the run's test.json; a later one repeats what it found, unless
+    the run has trained further since.
+    """
+    looks = _looks(run) if split == "test" else []
+    there = checkpoints.newest(run)
+    if looks and there and _which(there) == (looks[-1]["step"], looks[-1]["attempt"]):
+        told, recorded = looks[-1], True
+    else:
+        told, recorded = _evaluated(run, split), False
+        if split == "test":
+            looks.append(told)
+            _record(run, looks)
+    told = {"format": FORMAT, "type": "eval", **told}
+    if split == "test":
+        told |= {"looks": len(looks), "recorded": recorded, "first_at": looks[0]["at"]}
+    if json:
+        print(dump(told))
+        return 0
+    perplexity = "inf" if told["perplexity"] is None else f"{told['perplexity']:.2f}"
+    print(
+        f"{run.name} at step {told['step']:,}: {split} {told[f'{split}_loss']:.4f} "
+        f"(perplexity {perplexity}), train {told['train_loss']:.4f}"
+    )
+    if recorded:
+        print(f"This is the figure of {told['at']}: the test split is looked at once, and was not looked at again.")
+    elif len(looks) > 1:
+        print(
+            f"This was look {len(looks)} at the test split: the run has trained further since {looks[-2]['at']}. "
+            "What was chosen by an earlier look is not tested by this one."
+        )
+    elif split == "test":
+        print(
+            "This was the test split, and its one look: it is recorded, and asked again it is told from there. "
+            "What is chosen by it is no longer tested by it."
+        )
+    return 0
+
+
+def _evaluated(run: Path, split: str) -> dict[str, Any]:
     checkpoint, preset, tokenizer, model, resolved = _loaded(run)
     corpus = open_corpus(preset.data)
     if corpus.fingerprint != checkpoint.meta["fingerprint"]:
@@ -69,21 +110,36 @@ def evaluate(run: Path, *, split: str, json: bool) -> int:
     )  # fmt: skip
     result = evaluator(model)
     assert result.val_loss is not None
-    perplexity = math.inf if result.val_loss >= 700 else math.exp(result.val_loss)
+    step, attempt = _which(checkpoint)
     told = {
-        "format": FORMAT, "type": "eval", "step": checkpoint.step, "split": split, "train_loss": result.train_loss,
-        f"{split}_loss": result.val_loss, "perplexity": perplexity, "tokens": judged.n,
+        "at": now(), "step": step, "attempt": attempt, "split": split, "train_loss": result.train_loss,
+        f"{split}_loss": result.val_loss,
+        "perplexity": math.inf if result.val_loss >= 700 else math.exp(result.val_loss), "tokens": judged.n,
     }  # fmt: skip
-    if json:
-        print(dump(finite(told)))
-    else:
-        print(
-            f"{run.name} at step {checkpoint.step:,}: {split} {result.val_loss:.4f} "
-            f"(perplexity {perplexity:.2f}), train {result.train_loss:.4f}"
-        )
-        if split == "test":
-            print("This was the test split. Look once, at the end: what is chosen by it is no longer tested by it.")
-    return 0
+    return finite(told)
+
+
+def _which(checkpoint: Checkpoint) -> tuple[int, int]:
+    """What tells two checkpoints of one run apart."""
+    return checkpoint.step, int(checkpoint.meta.get("attempt", 1))
+
+
+def _looks(run: Path) -> list[dict[str, Any]]:
+    """Every look at the test split so far, the first one first."""
+    path = run / "test.json"
+    if not path.exists():
+        return []
+    looks: list[dict[str, Any]] = read_json(path)["looks"]
+    return looks
+
+
+def _record(run: Path, looks: list[dict[str, Any]]) -> None:
+    try:
+        replace_json(run / "test.json", {"format": FORMAT, "looks": looks}, durable=True)
+    except OSError as error:
+        raise WorkbenchError(
+            f"{run / 'test.json'}: {error.strerror}; a look that is not recorded is not told, mend it and look again"
+        ) from None
 
 
 def _loaded(run: Path) -> tuple[Checkpoint, Preset, Tokenizer, Model, Resolved]:

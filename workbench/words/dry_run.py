@@ -25,7 +25,8 @@ def tell(preset: Preset, *, json: bool, progress: Preparing) -> int:
     Rows(tokens=train.n, T=b.T, seed=p.seed, order=p.data.order, stride=p.data.stride, windows=windows)
     prompt_of(p.sample.prompt, corpus)
     items = parameters.itemise(p.model, vocab, p.model.context or b.T)
-    bytes_ = memory.estimate(p, vocab)
+    largest = memory.peak(p, vocab)
+    bytes_ = largest.items
     per_step = arithmetic.tokens_per_step(B=b.B, T=b.T, accum=b.accum, layout=p.data.layout)
     per_epoch = arithmetic.steps_per_epoch(train.n, per_step)
     if json:
@@ -35,6 +36,7 @@ def tell(preset: Preset, *, json: bool, progress: Preparing) -> int:
             **{f"{name}_tokens": split.n for name, split in corpus.splits.items()},
             "tokens_per_step": per_step, "steps_per_epoch": per_epoch,
             "memory_bytes": sum(i.count for i in bytes_), "memory": {i.name: i.count for i in bytes_},
+            "memory_at": largest.name,
             "fingerprint": corpus.fingerprint,
         }  # fmt: skip
         print(dump(told))
@@ -48,6 +50,7 @@ def tell(preset: Preset, *, json: bool, progress: Preparing) -> int:
     for item in items:
         print(f"  {item.name:<{width}}{item.count:>14,}")
     print(f"\nmemory, estimated{'':{max(0, width - 17)}}  {_size(sum(i.count for i in bytes_)):>14}")
+    print(f"  at its largest moment: {largest.name}")
     for item in bytes_:
         print(f"  {item.name:<{width}}{_size(item.count):>14}")
     print(f"\ntokens a step   {per_step:,} = B {b.B}{'' if windows else f' · T {b.T}'} · accum {b.accum}")

@@ -45,13 +45,13 @@ def tell(**fields: Any) -> None:
 
 
 def _tell_error(error: BaseException) -> int:
-    from workbench.training.attempt import out_of_memory
+    from workbench.training.trials.meter import no_room
 
     kind, code, message = "failed", 1, f"{type(error).__name__}: {error}"
     if isinstance(error, WorkbenchError):
         kind = {UsageError: "usage", DataError: "data"}.get(type(error), "failed")
         code, message = error.exit_code, str(error)
-    elif out_of_memory(error):
+    elif no_room(error):
         kind, code, message = "out-of-memory", 4, (str(error).splitlines() or ["no details"])[0]
     else:
         traceback.print_exc(file=sys.stderr)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -13,7 +14,7 @@ from workbench import preset as presets
 from workbench.data.batches import batch
 from workbench.data.corpus import Corpus, open_corpus
 from workbench.data.rows import Rows
-from workbench.plan.arithmetic import tokens_per_step_of
+from workbench.plan.arithmetic import smallest_B, tokens_per_step_of
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.training import device
@@ -21,47 +22,69 @@ from workbench.training.device import Resolved
 from workbench.training.evaluate import TOKENS_A_BATCH, Evaluator
 from workbench.training.models import build
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import optimizer_step
+from workbench.training.step import losses_of, optimizer_step
+from workbench.training.trials import meter
 from workbench.training.trials.meter import Meter
 
-TIMED_MICRO = 6
-"""Micro-batches that are timed at least, after the first step."""
+WARM_UP = {"cpu": 4096, "cuda": 1}
+"""Predictions of the step before memory counts: from some 1,500 on, a CPU's matrix library takes buffers that it keeps
+(9 MiB at once, measured), which would break the line of memory against B."""
+TIMED = 6
+"""Micro-batches that are timed after the first step, in as many steps as that takes …"""
+LONG_ENOUGH = 3.0
+"""… or fewer, once they have taken so many seconds; two at least."""
 
 
 def run(request: dict[str, Any], tell: Callable[..., None]) -> dict[str, Any]:
-    """`preset` (a document), `limit_bytes` (or None), `steps` under the meter, `timed`: seconds are wanted too.
+    """`preset` (a document), `limit_bytes` (None: what is free now), `steps` under the limit.
 
-    Told: `memory_bytes`, the most that was held at once; `seconds_micro`, `seconds_update`, medians.
+    `margin`: the limit is as much larger as two runs of one size may differ by, and what comes as near to it as that
+    is told to be `close`: it might run, or not. `timed`: seconds are wanted too. `spread`: of so many steps at the same
+    weights, how far their losses differ.
+
+    Told on the way: `machine`, where it runs and the limit that holds. Result: `memory_bytes`, the most that was in
+    use at once, and `besides_bytes`, what Python and torch held before; `seconds_micro` and `seconds_update`, medians;
+    `loss_spread`, a standard deviation in nats.
     """
     preset = presets.pin_context(presets.from_document(request["preset"], source="the request"))
     resolved = device.resolve(preset)
+    where = resolved.torch_device
+    meter.check(where)
+    meter.prepare(where)
     device.take(resolved)
     corpus = open_corpus(preset.data)
     tell(type="phase", phase="warming up", percent=None)
-    _Run(_smallest(preset), corpus, resolved).steps(2)
+    _Run(_small(preset, WARM_UP[where.type]), corpus, resolved).steps(1)  # what libraries load and keep
+    if resolved.compile:
+        torch.compiler.reset()  # the next one is compiled for its own B, as in a run
+    limit = request["limit_bytes"] or meter.free(where)
+    result: dict[str, Any] = {"limit_bytes": limit, "device": resolved.device, "precision": resolved.precision}
+    tell(type="machine", **result)
+
     tell(type="phase", phase="measuring memory", percent=None)
-    meter = Meter(resolved.torch_device, request["limit_bytes"])
+    besides = psutil.Process().memory_info().rss if where.type == "cpu" else 0
+    margin = meter.margin(where, limit) if request.get("margin") else 0
+    measured = Meter(where, limit + margin)
     run = _Run(preset, corpus, resolved)
-    run.evaluate()
-    run.steps(request["steps"])
-    result: dict[str, Any] = {"memory_bytes": meter.peak(), "device": resolved.device, "precision": resolved.precision}
-    if request["timed"]:
-        meter.as_usual()
+    run.steps(1)
+    run.evaluate()  # beside gradients and the optimizer's state: for a small B it is what holds most
+    run.steps(request["steps"] - 1)
+    peak = measured.peak()
+    result |= {"memory_bytes": peak, "besides_bytes": besides, "close": margin > 0 and peak > limit - margin}
+    measured.as_usual()
+    if request.get("timed"):
         tell(type="phase", phase="measuring seconds", percent=None)
-        run.steps(1)
-        run.micro.clear()
-        run.update.clear()
-        while len(run.micro) < TIMED_MICRO:
-            run.steps(1)
-        result |= {
-            "seconds_micro": statistics.median(run.micro),
-            "seconds_update": statistics.median(run.update),
-        }
+        result |= run.seconds()
+    if request.get("spread"):
+        tell(type="phase", phase="measuring noise", percent=None)
+        result["loss_spread"] = run.spread(request["spread"])
     return result
 
 
-def _smallest(preset: Preset) -> Preset:
-    return presets.apply(preset, {"batch.B": 1, "batch.accum": 1}, source="the warm-up")
+def _small(preset: Preset, predictions: int) -> Preset:
+    per_row = 1 if preset.data.layout == "windows" else preset.batch.T
+    B = max(smallest_B(preset), predictions // per_row)
+    return presets.apply(preset, {"batch.B": B, "batch.accum": 1}, source="the warm-up")
 
 
 class _Run:
@@ -78,13 +101,14 @@ class _Run:
         self._model.to(device=resolved.torch_device, dtype=resolved.dtype)
         self._forward: Callable[[Tensor], Tensor] = torch.compile(self._model) if resolved.compile else self._model
         self._optimizer = Optimizer(self._model, preset.optimizer)
+        # Its batches all have one size, so two of them on each split hold what a thousand would.
         self._evaluator = Evaluator(
-            train=self._train, val=corpus.splits.get("val"), T=preset.batch.T, tokens=TOKENS_A_BATCH,
+            train=self._train, val=corpus.splits.get("val"), T=preset.batch.T, tokens=2 * TOKENS_A_BATCH,
             newline=self._newline, device=resolved.torch_device, autocast=resolved.autocast,
         )  # fmt: skip
         self._step = 0
-        self.micro: list[float] = []
-        self.update: list[float] = []
+        self._micro: list[float] = []
+        self._update: list[float] = []
         """Seconds of every micro-batch, and of every step's rest."""
 
     def evaluate(self) -> None:
@@ -93,6 +117,31 @@ class _Run:
     def steps(self, n: int) -> None:
         for _ in range(n):
             self._one()
+
+    def seconds(self) -> dict[str, float]:
+        """Medians, once memory is asked for as usual: the first step afterwards does not count."""
+        self.steps(1)
+        self._micro.clear()
+        self._update.clear()
+        began = time.perf_counter()
+        while len(self._micro) < TIMED and (len(self._micro) < 2 or time.perf_counter() - began < LONG_ENOUGH):
+            self.steps(1)
+        return {"seconds_micro": statistics.median(self._micro), "seconds_update": statistics.median(self._update)}
+
+    def spread(self, n: int) -> float:
+        """The standard deviation of the losses that the next n steps would begin with, were no weight changed."""
+        targets = tokens_per_step_of(self._preset)
+        losses = []
+        with torch.no_grad():
+            for _ in range(n):
+                total = 0.0
+                for x, y in self._micro_batches():
+                    with self._resolved.autocast():
+                        logits = self._model(x)
+                    total += float(losses_of(logits, y).sum()) / targets
+                losses.append(total)
+                self._step += 1
+        return statistics.stdev(losses)
 
     def _one(self) -> None:
         p = self._preset
@@ -103,8 +152,8 @@ class _Run:
             autocast=self._resolved.autocast, watch=lambda *_: marks.append(self._now()),
         )  # fmt: skip
         marks.append(self._now())
-        self.micro += np.diff(marks[:-1]).tolist()
-        self.update.append(marks[-1] - marks[-2])
+        self._micro += np.diff(marks[:-1]).tolist()
+        self._update.append(marks[-1] - marks[-2])
         self._step += 1
 
     def _micro_batches(self) -> Iterator[tuple[Tensor, Tensor]]:

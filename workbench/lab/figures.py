@@ -1,0 +1,277 @@
+"""What a run measured, in numbers that have names. Records are read in pieces: a million of them take little memory.
+
+A figure that does not exist (no validation split, no records, a loss that is not finite) is left out of `figures`,
+and None from the other functions. The test split is never among them.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from workbench.lab.flops import Numbers, spent
+from workbench.preset import get
+from workbench.runs import settings
+from workbench.runs.events import Event, latest, read_events
+from workbench.runs.records import CLIPPED, SPIKE, Records, StepReader
+
+Reached = Literal["val", "train"]
+
+MOST = 500
+"""Records at a run's end that its loss and its noise are told from, at most."""
+_PIECE = 32_768
+_AVERAGE, _SETTLED = 0.99, 20
+"""Level of the moving average that tells when a training loss was reached; records before it is believed."""
+
+
+def last_records(n: int) -> int:
+    """K, the records that stand for the end of a run of n: the last tenth, at most 500."""
+    return min(MOST, -(-n // 10))
+
+
+def figures(run: Path) -> dict[str, float]:
+    """Everything that a run has measured so far: see the names below. Losses are in nats, clipped is a share."""
+    events, reader = read_events(run), StepReader(run)
+    n = len(reader)
+    found: dict[str, float | None] = {"steps": float(n)}
+    if n:
+        found |= _of_records(run, events, reader, n)
+    start, evals = latest(events, "start"), _evals(events)
+    if start:
+        found |= {
+            "params": start["params"], "vocab": start["vocab"], "ln_V": math.log(start["vocab"]),
+            "tokens_per_step": start["tokens_per_step"], "steps_per_epoch": start["steps_per_epoch"],
+            "train_tokens": start["train_tokens"],
+            "epochs": (found.get("tokens") or 0) / start["train_tokens"],
+        }  # fmt: skip
+    if evals:
+        train, val = evals[-1].get("train_loss"), evals[-1].get("val_loss")
+        found |= {"train_loss": train, "val_loss": val}
+        if evals[0]["step"] == 0:
+            found["val_loss_0"] = evals[0].get("val_loss")
+        if train is not None and val is not None:
+            found["gap"] = val - train
+        judged = [(e["val_loss"], e["step"]) for e in evals if e.get("val_loss") is not None]
+        if judged:
+            found["best_val"], found["best_val_step"] = min(judged)
+    return {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _of_records(run: Path, events: list[Event], reader: StepReader, n: int) -> dict[str, float | None]:
+    first, last = reader.read(0, 1)[0], reader.read(n - 1, n)[0]
+    tokens, seconds = float(last["tokens"]), float(last["time"])
+    clip, clipped, coefficient, spikes, lr_max = _clip_at(run, events), 0, 0.0, 0, 0.0
+    for records in _pieces(reader, 0, n):
+        clipped += int(np.count_nonzero(records["flags"] & CLIPPED))
+        spikes += int(np.count_nonzero(records["flags"] & SPIKE))
+        coefficient += float(_coefficients(records, clip).sum())
+        lr_max = max(lr_max, float(records["lr"].max()))
+    price = spent(settings.started(run), events, _tokens_at(reader))
+    return {
+        "loss_0": float(first["loss"]), "loss": mean_loss(run, -last_records(n)), "noise": noise(run, -last_records(n)),
+        "tokens": tokens, "seconds": seconds, "tokens_per_s": tokens / seconds if seconds > 0 else None,
+        "lr": float(last["lr"]), "lr_max": lr_max, "clipped": clipped / n, "clip_coefficient": coefficient / n,
+        "spikes": spikes,
+        "flops": float(price.of(tokens)) if price else None, "flops_per_token": price.price if price else None,
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------ of some records
+
+
+def loss_at(run: Path, step: int) -> float | None:
+    """The loss of record `step`, measured before update step + 1."""
+    return _field(run, step, "loss")
+
+
+def lr_at(run: Path, step: int) -> float | None:
+    """The lr that record `step` was taken with."""
+    return _field(run, step, "lr")
+
+
+def mean_loss(run: Path, begin: int = 0, end: int | None = None) -> float | None:
+    """The mean loss of records begin … end-1; as in a slice, a negative one counts from the end."""
+    total, count = 0.0, 0
+    for records in _slice(run, begin, end):
+        total += float(records["loss"].sum())
+        count += len(records)
+    return _finite(total / count) if count else None
+
+
+def noise(run: Path, begin: int = 0, end: int | None = None) -> float | None:
+    """The standard deviation of these records' losses about the straight line through them; of three at least."""
+    n, sums = 0, np.zeros(5)
+    origin: float | None = None
+    for records in _slice(run, begin, end):
+        y = records["loss"].astype(np.float64)
+        origin = float(y[0]) if origin is None else origin
+        y, x = y - origin, np.arange(n, n + len(y), dtype=np.float64)
+        sums += (x.sum(), y.sum(), (x * x).sum(), (x * y).sum(), (y * y).sum())
+        n += len(y)
+    if n < 3 or not np.isfinite(sums).all():
+        return None
+    X, Y, XX, XY, YY = sums.tolist()
+    xx, xy, yy = XX - X * X / n, XY - X * Y / n, YY - Y * Y / n
+    return math.sqrt(max(yy - xy * xy / xx, 0.0) / (n - 2))
+
+
+def clipped_share(run: Path, begin: int = 0, end: int | None = None) -> float | None:
+    """The part of these steps whose gradient was clipped."""
+    clipped = count = 0
+    for records in _slice(run, begin, end):
+        clipped += int(np.count_nonzero(records["flags"] & CLIPPED))
+        count += len(records)
+    return clipped / count if count else None
+
+
+def clip_coefficient(run: Path, begin: int = 0, end: int | None = None) -> float | None:
+    """The mean of min(1, clip/‖g‖) over these steps: 1 where nothing was clipped."""
+    clip, total, count = _clip_at(run, read_events(run)), 0.0, 0
+    for records in _slice(run, begin, end):
+        total += float(_coefficients(records, clip).sum())
+        count += len(records)
+    return total / count if count else None
+
+
+# ------------------------------------------------------------------------------------------ evals, and to a loss
+
+
+def val_loss_at(run: Path, step: int) -> float | None:
+    """The validation loss after exactly `step` updates, where there was an eval."""
+    return next((e.get("val_loss") for e in _evals(read_events(run)) if e["step"] == step), None)
+
+
+def steps_to(run: Path, loss: float, by: Reached = "val") -> int | None:
+    """Updates done when a loss was first reached, at or under it.
+
+    val: at the first eval that says so. train: when the moving average (0.99) of the training loss did, after 20
+    records at least.
+    """
+    if by == "val":
+        found = (e for e in _evals(read_events(run)) if e.get("val_loss") is not None and e["val_loss"] <= loss)
+        return next((int(e["step"]) for e in found), None)
+    average, weight, done = 0.0, 1.0, 0
+    for records in _slice(run, 0, None):
+        for value in records["loss"].tolist():
+            done += 1
+            average = _AVERAGE * average + (1 - _AVERAGE) * value
+            weight *= _AVERAGE
+            if done >= _SETTLED and average / (1 - weight) <= loss:
+                return done
+    return None
+
+
+def tokens_to(run: Path, loss: float, by: Reached = "val") -> int | None:
+    """Tokens (examples, for windows) read by then."""
+    found = _by_then(run, loss, by, "tokens")
+    return None if found is None else int(found)
+
+
+def seconds_to(run: Path, loss: float, by: Reached = "val") -> float | None:
+    """Seconds of training by then: no eval, sample, save or pause among them."""
+    return _by_then(run, loss, by, "time")
+
+
+def weights(run: Path) -> str | None:
+    """What the initial parameters hash to; None of a run whose worker did not say."""
+    start = latest(read_events(run), "start")
+    return start.get("weights") if start else None
+
+
+# ------------------------------------------------------------------------------------------ along an axis
+
+
+def pieces_along(run: Path, x: str) -> Iterator[tuple[Numbers, Numbers]]:
+    """(x, loss) of all records, in pieces; x is steps, tokens, seconds or flops, each record's own included.
+
+    Nothing where a run has no such x.
+    """
+    reader = StepReader(run)
+    price = spent(settings.started(run), read_events(run), _tokens_at(reader)) if x == "flops" else None
+    if x == "flops" and price is None:
+        return
+    for records in _pieces(reader, 0, len(reader)):
+        if price is not None:
+            along = price.of(records["tokens"])
+        else:
+            along = records[{"steps": "step", "tokens": "tokens", "seconds": "time"}[x]].astype(np.float64)
+        yield along + (x == "steps"), records["loss"].astype(np.float64)
+
+
+def steps_at(run: Path, x: str, value: float) -> int:
+    """How many updates were done by x = value: as many as there are, where it lies beyond."""
+    done = 0
+    for along, _ in pieces_along(run, x):
+        inside = int(np.searchsorted(along, value * (1 + 1e-9), "right"))
+        done += inside
+        if inside < len(along):
+            break
+    return done
+
+
+# ------------------------------------------------------------------------------------------ reading
+
+
+def _evals(events: list[Event]) -> list[Event]:
+    return [e for e in events if e.get("type") == "eval"]
+
+
+def _pieces(reader: StepReader, begin: int, end: int) -> Iterator[Records]:
+    for first in range(begin, end, _PIECE):
+        records = reader.read(first, min(first + _PIECE, end))
+        if not len(records):  # cut by a resume in the meantime
+            return
+        yield records
+
+
+def _slice(run: Path, begin: int, end: int | None) -> Iterator[Records]:
+    reader = StepReader(run)
+    first, last, _ = slice(begin, end).indices(len(reader))
+    return _pieces(reader, first, last)
+
+
+def _field(run: Path, step: int, name: str) -> float | None:
+    records = StepReader(run).read(max(step, 0), step + 1)
+    return _finite(float(records[name][0])) if len(records) else None
+
+
+def _by_then(run: Path, loss: float, by: Reached, name: str) -> float | None:
+    steps = steps_to(run, loss, by)
+    return 0.0 if steps == 0 else None if steps is None else _field(run, steps - 1, name)
+
+
+def _tokens_at(reader: StepReader) -> Callable[[int], float]:
+    def tokens(step: int) -> float:
+        records = reader.read(max(step - 1, 0), step)
+        return float(records["tokens"][0]) if len(records) else 0.0
+
+    return tokens
+
+
+def _clip_at(run: Path, events: list[Event]) -> tuple[list[int], list[float]]:
+    """From which steps on which clip held."""
+    steps, clips = [0], [float(get(settings.started(run), "optimizer.clip"))]
+    for event in events:
+        if event.get("type") == "edit" and "optimizer.clip" in event["changes"]:
+            steps.append(event["step"])
+            clips.append(float(event["changes"]["optimizer.clip"][1]))
+    return steps, clips
+
+
+def _coefficients(records: Records, clip: tuple[list[int], list[float]]) -> Numbers:
+    """min(1, clip/‖g‖) of each record: 1 where it was not clipped."""
+    steps, clips = clip
+    if len(clips) == 1:
+        held: Numbers | float = clips[0]
+    else:
+        held = np.array([clips[bisect_right(steps, int(s)) - 1] for s in records["step"]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = np.minimum(held / records["grad_norm"], 1.0)
+    return np.where((records["flags"] & CLIPPED != 0) & np.isfinite(scaled), scaled, 1.0)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
