@@ -45,7 +45,7 @@ def ask(run: Path, command: str, **arguments: Any) -> dict[str, Any]:
 
 def settled(run: Path, n: int) -> int:
     """The number of records once it stands still, at `n` or after half a second."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(StepReader(run)) != n and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.3)
@@ -81,7 +81,7 @@ def test_a_step_inside_is_over_when_the_run_goes_on(running: Path) -> None:
     assert settled(running, n) == n
     assert ask(running, "step", micro=True)["state"] == "applied"
     told = status.read(running) or status.Status()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not told.inside and time.monotonic() < deadline:
         told = status.read(running) or told
     assert told.inside is not None
@@ -119,7 +119,7 @@ def test_an_id_acts_once(running: Path) -> None:
     again = running / "commands" / f"{answer['id']}.json"
     document = {"format": 1, "id": answer["id"], "sent": time.time(), "command": "save"}
     again.write_text(json.dumps(document))
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while again.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not again.exists()
@@ -141,7 +141,7 @@ def test_what_is_no_command_is_refused_and_removed(running: Path) -> None:
         (folder / f".{name}").write_bytes(data)
         (folder / f".{name}").rename(folder / f"{name}.json")
     os.symlink("/etc/passwd", folder / "link.json")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while list(folder.glob("*.json")) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not list(folder.glob("*.json"))
