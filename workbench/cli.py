@@ -364,7 +364,7 @@ def _declare_sample(parser: argparse.ArgumentParser) -> None:
 
 def _declare_eval(parser: argparse.ArgumentParser) -> None:
     options.run_argument(parser)
-    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="test: looked at once, and recorded")
     options.json(parser)
 
 

@@ -117,7 +117,7 @@ def app(bench: MadeBench) -> MadeApp:
     ) -> AsyncIterator[Pilot[int]]:  # fmt: skip
         made = bench(preset, run=run, **more)
         async with Workbench(made, look=look, big=big).run_test(size=size) as pilot:
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 60
             while made.run is not None and made.run.reading and time.monotonic() < deadline:
                 await pilot.pause(0.01)
             await pilot.pause()

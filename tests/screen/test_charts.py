@@ -8,6 +8,7 @@ from textual.geometry import Offset
 from textual.pilot import Pilot
 
 from tests.screen.conftest import DOCUMENT, MadeApp, MadeRun
+from workbench.plan import flops
 from workbench.runs.records import StepLog
 from workbench.screen.charts.pane import Charts
 from workbench.screen.charts.plotting import GUTTER
@@ -117,10 +118,24 @@ async def test_smoothing_axis_and_log(app: MadeApp, made_run: MadeRun) -> None:
             assert words in shown(pilot)
         await pilot.press("l")
         assert "loss, nats, log" in shown(pilot)
-        for axis in ("tokens", "time", "step"):
+        for axis in ("tokens", "FLOPs", "time", "step"):
             await pilot.press("x")
             assert f"x {axis}" in shown(pilot)
             assert f" {axis} " in shown(pilot)
+        it = pane(pilot)
+        assert it.bench.run is not None
+        it.view.axis = "flops"
+        tokens, a_token = it.bench.run.curves.x_of(500, "tokens"), flops.per_token(it.bench.run.preset, 27)
+        assert extent(it.bench, it.view).now == tokens * a_token
+
+
+async def test_windows_count_examples_and_flops_wait_for_a_run(app: MadeApp) -> None:
+    async with app("unicode-names", size=(120, 35)) as pilot:
+        await pilot.press("5", "x")
+        assert "x examples" in shown(pilot)
+        assert "\nexamples " in shown(pilot)
+        await pilot.press("x")
+        assert "x FLOPs: not known yet" in shown(pilot)
 
 
 async def test_predict_first(app: MadeApp, made_run: MadeRun) -> None:

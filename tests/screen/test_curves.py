@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from workbench.lab.flops import Spent
 from workbench.runs.records import CLIPPED, DTYPE, SPIKE, Records, StepLog
 from workbench.screen.charts import decimation
 from workbench.screen.charts.curves import Columns, Curves, smoothed
@@ -204,6 +205,25 @@ def test_the_average_is_the_recurrence_without_its_bias(tmp_path: Path, level: f
     curves = written(tmp_path, made(3000, loss=loss))
     columns = curves.columns(smoothed(level), "step", 0, 3000, 3000)
     np.testing.assert_allclose(columns.mean, plainly_averaged(loss.tolist(), level), rtol=1e-10)
+
+
+@pytest.mark.parametrize("count", [1000, 50_000])
+def test_flops_are_tokens_times_what_a_token_cost_then(tmp_path: Path, count: int) -> None:
+    records = made(count)
+    curves = written(tmp_path, records)
+    assert curves.x_of(count, "flops") == 0  # not known
+    half = float(records["tokens"][count // 2 - 1])
+    curves.price(Spent([(0.0, 10.0), (half, 30.0)]))  # an edit of T halfway
+    total = 10 * half + 30 * (float(records["tokens"][-1]) - half)
+    assert curves.x_of(count, "flops") == total
+    for step in (1, 499, count // 2, count // 2 + 1, count - 1):
+        place = curves.x_of(step, "flops")
+        assert curves.step_of("flops", place) == step
+        assert curves.step_of("flops", np.nextafter(place, 0)) == step - 1
+    columns = curves.columns("loss", "flops", 0, total, 2)
+    assert columns.present.all()
+    later = int(np.searchsorted(10 * half + 30 * (records["tokens"] - half), total / 2))
+    np.testing.assert_allclose(columns.mean[1], records["loss"][later:].mean(), rtol=0.01)
 
 
 def test_an_average_goes_on_from_what_is_known() -> None:

@@ -15,20 +15,24 @@ from typing import Any
 
 import pytest
 import shore
+from strips import until
 from textual.pilot import Pilot
 
-from tests.screen.conftest import GONE, MadeApp, MadeRun, Story
+from tests.screen.conftest import GONE, MadeApp, MadeBench, MadeRun, Story
 from workbench import preset as presets
 from workbench.data import entropy
 from workbench.data.corpus import Corpus, open_kept
+from workbench.lab import lessons
 from workbench.plan import parameters
 from workbench.runs import status
 from workbench.runs.events import EventLog, event
+from workbench.screen.app import Workbench
 from workbench.screen.bench import text
 from workbench.screen.charts import pane as charts_pane
 from workbench.screen.data import pane as data_pane
 from workbench.screen.frame.aside import Aside
-from workbench.screen.frame.slots import STEP, TITLES
+from workbench.screen.frame.slots import LAB, STEP, TITLES
+from workbench.screen.lesson.session import Session
 from workbench.screen.system import gauges
 from workbench.screen.system import pane as system_pane
 from workbench.screen.system.gauges import Gauges, History, Load, Sample
@@ -142,6 +146,8 @@ async def settled(pilot: Pilot[int], seconds: float = 60) -> str:
     main: Any = pilot.app.screen_stack[0]
     main.bench.runs = Path("/home/you/runs")
     before, deadline = "", time.monotonic() + seconds
+    await until(pilot, lambda: not any(run.reading for run in (main.bench.run, *main.bench.overlays) if run))
+    await pilot.pause(0.1)  # what was read is told a moment later
     while True:
         busy = any(run.reading for run in (main.bench.run, *main.bench.overlays) if run) or any(
             aside._busy.locked() for pane in main.house.shown() for aside in vars(pane).values() if type(aside) is Aside
@@ -311,6 +317,45 @@ async def test_a_staged_knob(app: MadeApp, shore_run: Made) -> None:
     async with app(run=shore_run(), size=(120, 35), clock=clock) as pilot:
         await pilot.press("4", "/")
         accept(differing("staged", await settled(pilot)))
+
+
+async def test_what_fits_and_what_is_fastest(app: MadeApp) -> None:
+    """What `workbench fit char --memory-limit 300MiB` told on two cores."""
+    probes = [
+        {"type": "probe", "B": B, "T": 64, "accum": accum, "tokens_per_step": 64 * B * accum, "fits": rate is not None,
+         "memory_bytes": rate and (20.7 + 2.19 * B) * 2**20, "tokens_per_s": rate,
+         "seconds_per_step": rate and 64 * B * accum / rate, "reason": (rate is None and "out of memory") or None}
+        for B, accum, rate in [(1, 48, 6_980), (2, 24, 11_720), (4, 12, 17_560), (8, 6, 23_400), (16, 3, 27_100),
+                               (24, 2, 28_050), (48, 1, 28_400), (127, 1, 27_800), (128, 1, None)]
+    ]  # fmt: skip
+    end = {
+        "type": "fit", "limit_bytes": 300 * 2**20, "largest": {"B": 127, "accum": 1}, "next": 128, "device": "cpu",
+        "fastest": {"B": 48, "accum": 1, "tokens_per_s": 28_400}, "precision": "fp32", "probes": probes,
+        "line": {"intercept_bytes": 20.7 * 2**20, "bytes_per_B": 2.19 * 2**20}, "figures": {},
+        "sentences": ["B = 127 is the largest that fits in 300.0 MiB: 3 full steps and evaluations held 298.8 MiB. "
+                      "B = 128 does not.", "B = 48 is the fastest; B = 127 is 2% slower."],
+    }  # fmt: skip
+    async with app(shore.PRESET, size=(120, 35), clock=clock) as pilot:
+        await pilot.press("9", "f", "0")
+        lab: Any = pilot.app.screen.house.pane(LAB)  # type: ignore[attr-defined]
+        for told in (*probes, end):
+            lab._heard_object(lab.view, told)
+        accept(differing("lab-fit", await settled(pilot)))
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x35"])
+async def test_the_end_of_a_lessons_part(bench: MadeBench, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    monkeypatch.setattr(text, "kept_floors", entropy.floors)
+    lesson = lessons.load("rows")
+    part = lesson.parts[0]
+    made = bench(presets.to_document(part.preset), clock=clock)
+    session = Session(made, lesson, part=1)
+    async with Workbench(made, look="dark", lesson=session).run_test(size=SIZES[size]) as pilot:
+        await until(pilot, lambda: made.text.corpus is not None)
+        while session.now.kind in ("say", "ask"):
+            await pilot.press(*(["1", "1", "enter"] if session.now.kind == "ask" else ["enter"]))
+        await until(pilot, lambda: session.results)
+        accept(differing(f"lesson-{size}", await settled(pilot)))
 
 
 @pytest.mark.parametrize(("name", "more"), [("light", {"look": "light"}), ("big", {"big": True})])

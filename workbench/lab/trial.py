@@ -23,11 +23,15 @@ class OutOfMemory(WorkbenchError):
     exit_code = 4
 
 
+class Crashed(WorkbenchError):
+    """A signal ended the trial, and nobody said why. Exit code 1."""
+
+
 def trial(name: str, request: Told, hear: Hear = lambda told: None) -> Told:
     """Run one trial to its end and return its result. `hear` gets every object that it tells on the way.
 
-    Raises UsageError, DataError and OutOfMemory as the trial does; WorkbenchError for anything else that ended it. An
-    exception in `hear`, KeyboardInterrupt among them, ends the trial.
+    Raises UsageError, DataError and OutOfMemory as the trial does; Crashed where a signal ended it, and WorkbenchError
+    for anything else. An exception in `hear`, KeyboardInterrupt among them, ends the trial.
     """
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
         process = subprocess.Popen(
@@ -68,4 +72,4 @@ def _error(name: str, told: Told, code: int, said: str) -> WorkbenchError:
     if code in (-9, 137):  # the kernel's own answer to too much memory
         return OutOfMemory("the system killed it: it ran out of memory")
     why = (said.strip().splitlines() or ["without a word"])[-1]
-    return WorkbenchError(f"{name} ended with exit code {code}: {why}")
+    return (Crashed if code < 0 else WorkbenchError)(f"{name} ended with exit code {code}: {why}")

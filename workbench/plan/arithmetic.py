@@ -18,6 +18,11 @@ def tokens_per_step_of(preset: Preset, *, world: int = 1) -> int:
     return tokens_per_step(B=b.B, T=b.T, accum=b.accum, world=world, layout=preset.data.layout)
 
 
+def smallest_B(preset: Preset) -> int:
+    """The fewest rows of a micro-batch: BatchNorm has no variance of one."""
+    return 2 if preset.model.kind == "mlp" and preset.model.norm == "batch" else 1
+
+
 def steps_per_epoch(train: int, per_step: int) -> float:
     """Steps in which as many targets are read as the training split has.
 

@@ -5,7 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import Console
 from textual.app import App
@@ -17,6 +17,9 @@ from workbench.screen.bench.bench import Bench
 from workbench.screen.frame.link import Link
 from workbench.screen.frame.themes import DARK, LIGHT, TERMINAL, THEMES
 from workbench.screen.main import Main
+
+if TYPE_CHECKING:
+    from workbench.screen.lesson.session import Session
 
 LOOKS = {"dark": DARK, "light": LIGHT, "terminal": TERMINAL}
 
@@ -32,18 +35,20 @@ def _palette() -> type[Provider]:
 
 
 class Workbench(App[int]):
-    """`bench` is what is shown; `look` is one of LOOKS; `big` is for projectors."""
+    """`bench` is what is shown; `look` is one of LOOKS; `big` is for projectors; `lesson` is one that is open."""
 
     TITLE = "workbench"
     CSS_PATH = "screen.tcss"
     COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {_palette}
 
-    def __init__(self, bench: Bench, *, look: str | None = None, big: bool = False) -> None:
+    def __init__(
+        self, bench: Bench, *, look: str | None = None, big: bool = False, lesson: "Session | None" = None
+    ) -> None:
         colourless, few = bool(os.environ.get("NO_COLOR")), Console().color_system == "standard"
         theme = TERMINAL if colourless else LOOKS[look] if look else TERMINAL if few else DARK
         # Said before Textual makes its filters: it would turn the terminal's own colours into others.
         super().__init__(driver_class=Link, ansi_color=theme == TERMINAL)
-        self.bench, self.big = bench, big
+        self.bench, self.big, self._lesson = bench, big, lesson
         self._colourless = colourless
         for known in THEMES:
             self.register_theme(known)
@@ -77,7 +82,7 @@ class Workbench(App[int]):
         self.refresh()
 
     def get_default_screen(self) -> Screen[None]:
-        return Main(self.bench, big=self.big)
+        return Main(self.bench, big=self.big, lesson=self._lesson)
 
     def action_command_palette(self) -> None:
         """Over the one screen alone: none of its commands means anything while a dialog asks."""
@@ -104,9 +109,9 @@ def check_terminal() -> None:
         sys.__stderr__.reconfigure(encoding="utf-8", errors="replace")
 
 
-def run(bench: Bench, *, look: str | None = None, big: bool = False) -> int:
+def run(bench: Bench, *, look: str | None = None, big: bool = False, lesson: "Session | None" = None) -> int:
     """The screen, until it is left. Returns the exit code."""
-    app = Workbench(bench, look=look, big=big)
+    app = Workbench(bench, look=look, big=big, lesson=lesson)
     try:
         return app.run() or app.return_code or 0
     finally:

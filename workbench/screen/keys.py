@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from textual.binding import Binding, BindingType
 
-from workbench.screen.frame.slots import BATCH, CHARTS, DATA, KNOBS, RUNS, SAMPLES, STEP, TITLES
+from workbench.screen.frame.slots import BATCH, CHARTS, DATA, KNOBS, LAB, LESSON, NAMES, RUNS, SAMPLES, STEP, TITLES
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ KEYS = (
     Key("t", "t", "corpus", "own text", "type or paste a sentence as the corpus", rank=12),
     Key("ctrl+o", "^o", "presets", "presets", "open a preset", rank=24),
     Key("ctrl+s", "^s", "save", "save preset", "save the preset under its name or another", rank=26),
+    Key("ctrl+e", "^e", "lessons", "lessons", "choose a lesson; what trains goes on", rank=27),
+    Key("backspace", "bksp", "lesson", "lesson", "back to the lesson that is open", rank=2),
     Key("y", "y", "copy", "copy command", "copy and show the headless command of what is on the screen", rank=10),
     Key("0", "0", "whole", "whole", "give the whole screen to this pane, and take it back", rank=9),
     Key("ctrl+l", "^l", "draw_anew", "draw anew", "draw the whole screen again, after something else wrote on it"),
@@ -65,10 +67,11 @@ KEYS = (
     Key("left,h", "←→", "nudge(-1)", "less/more", "less", (KNOBS,), 7, steers=True),
     Key("right,l", "→", "nudge(1)", "more", "more", (KNOBS,), steers=True),
     Key("L", "L", "lock", "lock", "keep B·T·accum while one of them moves", (KNOBS,), 8, steers=True),
+    Key("S", "S", "next_rule", "lr rule", "lr where B·T·accum changed: none, linear, √", (KNOBS,), 7, steers=True),
     Key("d", "d", "discard", "discard", "forget what is staged", (KNOBS,), 8, steers=True),
     Key("w", "w", "differs", "differs", "what differs from the loaded preset", (KNOBS,), 8),
-    Key("up,k", "↑↓", "move(-1)", "choose", "the line above", (DATA, KNOBS, RUNS), 6),
-    Key("down,j", "↓", "move(1)", "down", "the line below", (DATA, KNOBS, RUNS)),
+    Key("up,k", "↑↓", "move(-1)", "choose", "the line above", (DATA, KNOBS, RUNS, LAB), 6),
+    Key("down,j", "↓", "move(1)", "down", "the line below", (DATA, KNOBS, RUNS, LAB)),
     Key("enter", "enter", "choose", "choose", "take this dataset; fetch it where it is not here", (DATA,), 5),
     Key("o", "o", "open", "open file", "open any file or folder as the corpus", (DATA,), 7),
     Key("e", "e", "edges", "edges", "show the tokens' edges, or the plain text", (DATA,), 8),
@@ -87,7 +90,7 @@ KEYS = (
     Key("f", "f", "follow", "follow", "follow the run; again: the whole run", (CHARTS,), 7),
     Key("m", "m", "smooth", "smooth", "smoothing: off, 0.9, 0.99, 0.999", (CHARTS,), 8),
     Key("l", "l", "log", "log y", "logarithmic y", (CHARTS,), 8),
-    Key("x", "x", "axis", "axis", "x by step, tokens or time", (CHARTS,), 8),
+    Key("x", "x", "axis", "axis", "x by step, tokens, FLOPs or time", (CHARTS,), 8),
     Key("o", "o", "overlay", "overlay", "other runs over this one", (CHARTS,), 8),
     Key("p", "p", "predict", "predict", "predict first: loss at step 0 and at the end", (CHARTS,), 9),
     Key("enter", "enter", "rows", "its rows", "the rows of the step under the cursor", (CHARTS,), 7),
@@ -107,10 +110,31 @@ KEYS = (
     Key("D", "D", "delete", "delete", "delete this run, after a question", (RUNS,), 8, steers=True),
     Key("e", "e", "log", "events", "runs, events, or the worker's log", (RUNS,), 7),
     Key("f", "f", "filter", "filter", "show only what holds a text", (RUNS,), 8),
-    Key("pageup", "PgUp", "page(-1)", "page up", "a page up", (RUNS,)),
-    Key("pagedown", "PgDn", "page(1)", "page down", "a page down", (RUNS,)),
+    Key("pageup", "PgUp", "page(-1)", "page up", "a page up", (RUNS, LAB)),
+    Key("pagedown", "PgDn", "page(1)", "page down", "a page down", (RUNS, LAB)),
     Key("home", "home", "ends(-1)", "first", "the first line", (RUNS,)),
     Key("end", "end", "ends(1)", "last", "the last line, and what comes after it", (RUNS,)),
+    Key("left,h", "←→", "turn(-1)", "less/more", "less, or the choice before", (LAB,), 7),
+    Key("right,l", "→", "turn(1)", "more", "more, or the next choice", (LAB,)),
+    Key("enter", "enter", "act", "type/take", "type a value; take the row; else measure", (LAB,), 5),
+    Key("r", "r", "measure", "measure", "start what the view measures", (LAB,), 5),
+    Key("x", "x", "end", "end it", "end what is being measured", (LAB,), 5),
+    Key("a", "a", "take", "to the knobs", "take it into the knobs; again: apply them", (LAB,), 6, steers=True),
+    Key("L", "L", "hold", "lock", "lock a number, or free it: it gives way to nothing", (LAB,), 8),
+    Key("p", "p", "view('plan')", "plan", "tokens a step = B·T·accum·world, from scratch", (LAB,), 9),
+    Key("f", "f", "view('fit')", "fit", "the largest and the fastest B, measured", (LAB,), 9),
+    Key("c", "c", "view('check')", "check", "accumulation, the gradient, the last position", (LAB,), 9),
+    Key("s", "s", "view('sweep')", "sweep", "runs for every value of a key", (LAB,), 9),
+    Key("m", "m", "view('compare')", "compare", "the open run and those over it", (LAB,), 9),
+    Key("enter,right", "enter", "go_on", "go on", "the next page; start the runs; the next part", (LESSON,), 1),
+    Key("space", "space", "go_on(True)", "go on", "the same; while the part's run trains: pause it", (LESSON,)),
+    Key("left", "←", "go_back", "back", "the page before", (LESSON,), 2),
+    Key("r", "r", "restart", "restart", "this part from its beginning: its runs are forgotten", (LESSON,), 3),
+    Key("x", "x", "axis", "axis", "the charts' x: steps, tokens, time, FLOPs", (LESSON,), 6),
+    Key("up", "↑↓", "choose(-1)", "choose", "the answer above", (LESSON,)),
+    Key("down", "↓", "choose(1)", "choose", "the answer below", (LESSON,)),
+    Key("pagedown", "PgDn", "part(1)", "next part", "the next part, without doing this one", (LESSON,), 4),
+    Key("pageup", "PgUp", "part(-1)", "part before", "the part before", (LESSON,), 5),
 )  # fmt: skip
 
 
@@ -125,18 +149,24 @@ _OF_USE = {
     "rewind": ("checkpoint",), "resume": ("resumable",), "apply": ("staged",), "discard": ("staged",),
     "undo": ("undo",), "redo": ("redo",), "shade": _ALIVE, "sample": _ALIVE, "follow": ("run",), "inspect": ("run",),
     "zoom": ("run",), "smooth": ("run",), "overlay": ("run",), "rows": ("run",), "scrub(-1)": ("run",),
-    "space": ("ready", "over", *_ALIVE),
+    "space": ("ready", "over", *_ALIVE), "lesson": ("lesson",),
+    "next_rule": ("scaled",), "hold": ("plan",), "measure": ("measures",), "end": ("asking",),
+    "take": ("takes", "staged"), "view('plan')": ("fit", "check", "sweep", "compare"),
+    "view('fit')": ("plan", "check", "sweep", "compare"), "view('check')": ("plan", "fit", "sweep", "compare"),
+    "view('sweep')": ("plan", "fit", "check", "compare"), "view('compare')": ("plan", "fit", "check", "sweep"),
 }  # fmt: skip
 """By action: the footer leaves it out unless one of these is so (see `footer`)."""
 _CALLED_FOR = {
     "one_step": "paused", "micro": "paused", "stop": "starting", "resume": "resumable", "apply": "staged",
-    "discard": "staged", "whole": "whole", "predict": "ready",
+    "discard": "staged", "whole": "whole", "predict": "ready", "lesson": "lesson",
+    "next_rule": "scaled", "take": "takes", "end": "asking",
 }  # fmt: skip
 """By action: what brings it to the front of the footer."""
 _CALLED = {
     "space": {"ready": "start", "running": "pause", "paused": "go on", "done": "start anew", "over": "go on?"},
     "stop": {"starting": "cancel the start"},
     "whole": {"whole": "all panes"},
+    "take": {"takes": "to the knobs", "staged": "apply"},
 }
 """By action: what the footer calls it while something is so; else its own label."""
 ALWAYS = ("help", "leave_screen")
@@ -148,13 +178,15 @@ def footer(pane: int, now: Collection[str]) -> list[tuple[Key, str]]:
     """The keys that the footer shows while a pane has the focus, the likeliest first, each with what to call it.
 
     `now` is what is so: "ready", "starting", "running", "paused" or "over" (and "done"), with those of "run" (one is
-    open), "resumable", "checkpoint", "staged", "undo", "redo", "whole" and "read-only" that are.
+    open), "resumable", "checkpoint", "staged", "undo", "redo", "whole", "lesson" (one is open elsewhere) and
+    "read-only" that are.
     """
+    own = {key.keys for key in KEYS if pane in key.panes}
     found = [
         key
         for key in KEYS
         if key.rank
-        and (not key.panes or pane in key.panes)
+        and (pane in key.panes if key.panes else key.keys not in own)
         and (key.action not in _OF_USE or any(it in now for it in _OF_USE[key.action]))
         and not (key.steers and "read-only" in now)
     ]
@@ -164,18 +196,21 @@ def footer(pane: int, now: Collection[str]) -> list[tuple[Key, str]]:
     ]
 
 
-def commands() -> list[tuple[Key, str]]:
-    """What the palette offers, in the table's order: every key that does something, and what it does."""
+def commands(*, lesson: bool = False) -> list[tuple[Key, str]]:
+    """What the palette offers, in the table's order: every key that does something, and what it does. Those of a
+    lesson only where one is open."""
     return [
-        (key, f"{TITLES[key.panes[0]]}: {key.help}" if key.panes else key.help)
+        (key, f"{NAMES[key.panes[0]]}: {key.help}" if key.panes else key.help)
         for key in KEYS
-        if not _MOVES.intersection(key.shown) and key.shown not in ("PgUp", "PgDn", "home", "end", "tab", "esc", "^p")
+        if (lesson or (key.panes != (LESSON,) and key.action != "lesson"))
+        and not _MOVES.intersection(key.shown)
+        and key.shown not in ("PgUp", "PgDn", "home", "end", "tab", "esc", "^p")
     ]
 
 
 def help_of(pane: int) -> list[tuple[str, list[Key]]]:
     """The help page: the pane's own keys, then the general ones, then the other panes'."""
-    own = [(TITLES[pane], [k for k in KEYS if pane in k.panes])]
+    own = [(NAMES[pane], [k for k in KEYS if pane in k.panes])]
     general = [("Everywhere", [k for k in KEYS if not k.panes])]
     others = [(title, [k for k in KEYS if n in k.panes]) for n, title in TITLES.items() if n != pane]
     return [(title, keys) for title, keys in own + general + others if keys]

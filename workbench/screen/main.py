@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import ComposeResult
@@ -19,15 +20,21 @@ from workbench.screen.charts.pane import Charts
 from workbench.screen.data.pane import Data
 from workbench.screen.frame.bars import Footer, StatusLine
 from workbench.screen.frame.house import House
-from workbench.screen.frame.slots import BATCH, SAMPLES, STEP, TITLES
+from workbench.screen.frame.slots import BATCH, LESSON, SAMPLES, STEP, TITLES
 from workbench.screen.glyphs import plain
 from workbench.screen.keys import Key
 from workbench.screen.knobs.pane import Knobs
+from workbench.screen.lab.pane import Lab
 from workbench.screen.pane import Pane
 from workbench.screen.runs.pane import Runs
 from workbench.screen.samples.pane import Samples
 from workbench.screen.step.pane import Step
 from workbench.screen.system.pane import System
+
+if TYPE_CHECKING:
+    from workbench.lab.lessons import Lesson as Taught
+    from workbench.screen.lesson.pane import Lesson
+    from workbench.screen.lesson.session import Session
 
 TICK = 0.25
 """Seconds between two looks at what moves by itself. A key's own effect is drawn at once."""
@@ -48,9 +55,11 @@ class Main(Acts, Screen[None]):
             super().__init__()
             self.run, self.changed = run, changed
 
-    def __init__(self, bench: Bench, *, big: bool = False) -> None:
+    def __init__(self, bench: Bench, *, big: bool = False, lesson: "Session | None" = None) -> None:
         super().__init__()
         self.bench = bench
+        self.lesson = _lesson_pane(bench, lesson) if lesson else None
+        """The pane of the lesson that is open."""
         self._big = big
         self._follower = Follower(self._found)
         self._pending: set[str] = set()
@@ -62,16 +71,19 @@ class Main(Acts, Screen[None]):
 
     def compose(self) -> ComposeResult:
         self.status_line, self.footer = StatusLine(self.bench, big=self._big), Footer(self.bench)
-        panes = [pane(self.bench) for pane in (Data, Batch, Step, Knobs, Charts, Samples, System, Runs)]
-        self.house = House(panes, big=self._big, first=BATCH)
+        panes = [pane(self.bench) for pane in (Data, Batch, Step, Knobs, Charts, Samples, System, Runs, Lab)]
+        self.house = House([*panes, *([self.lesson] if self.lesson else [])], big=self._big, first=self._first)
         yield self.status_line
         yield self.house
         yield self.footer
 
     def on_mount(self) -> None:
-        self._follow()
-        self.house.show(BATCH)
-        self.footer.show(BATCH)
+        self.follow()
+        if self.lesson:
+            self.house.place_lesson("beside")
+            self.lesson.look()
+        self.house.show(self._first)
+        self.footer.show(self._first)
         self._fit()
         self.set_interval(TICK, self.tick)
 
@@ -82,17 +94,24 @@ class Main(Acts, Screen[None]):
         """The status area has more rows where there is room for large figures, and they are wanted."""
         self.status_line.styles.height = self.status_line.rows(self.size.width, self.size.height)
 
+    @property
+    def _first(self) -> int:
+        return LESSON if self.lesson else BATCH
+
     def on_unmount(self) -> None:
         self._follower.close()
+        if self.lesson:
+            self.lesson.session.close()
 
     # ------------------------------------------------------------------------------- what changes
 
     def _found(self, run: Followed, changed: Changed) -> None:
         self.post_message(self.Found(run, changed))
 
-    def _follow(self) -> None:
-        """Whatever the bench shows is followed, and nothing else."""
-        self._follower.keep([run for run in (self.bench.run, *self.bench.overlays) if run is not None])
+    def follow(self) -> None:
+        """Whatever the bench shows is followed, and what a lesson waits for; nothing else."""
+        shown = [self.bench.run, *self.bench.overlays, *(self.lesson.session.followed() if self.lesson else [])]
+        self._follower.keep([run for run in shown if run is not None])
 
     def tick(self) -> None:
         """Four times a second: what moves by itself, then whatever has changed since, once."""
@@ -103,7 +122,9 @@ class Main(Acts, Screen[None]):
             self._opened = launch
             if not self.bench.run or self.bench.run.path != launch.run:
                 self.open_run(launch.run)
-        self._follow()
+        if self.lesson:
+            self._pending |= self.lesson.tick()
+        self.follow()
         if self._ticks % 4 == 0:
             self._pending.add("time")
         self._tell_notices()
@@ -156,13 +177,13 @@ class Main(Acts, Screen[None]):
     def open_run(self, path: Path) -> None:
         """Follow a run from now on; the one before goes on without being watched."""
         self.bench.open_run(Followed(path))
-        self._follow()
+        self.follow()
         self.refresh_now("run", "status", "records", "events", "text", "knobs", "rows")
 
     def close_run(self) -> None:
         """No run is open; the one that was is followed no longer."""
         self.bench.close_run()
-        self._follow()
+        self.follow()
         self.refresh_now("run", "status", "records", "events", "text", "knobs", "rows")
 
     def toggle_overlay(self, path: Path) -> None:
@@ -175,23 +196,63 @@ class Main(Acts, Screen[None]):
             self.bench.tell("this run is the one that is open")
         else:
             overlays.append(Followed(path))
-        self._follow()
+        self.follow()
         self.refresh_now("overlays", "records")
 
     def cursor_moved(self, step: int) -> None:
         """The charts' cursor stands on a step: the other panes that go through steps follow."""
         self.house.pane(SAMPLES).show_step(step)
 
+    # ------------------------------------------------------------------------------- lessons
+
+    @work
+    async def action_lessons(self) -> None:
+        from workbench.screen.dialogs.lessons import choose
+
+        await choose(self)
+
+    def action_lesson(self) -> None:
+        """Back to the lesson, from wherever the focus is."""
+        if self.lesson:
+            if self.house.whole:
+                self._make_whole(False)
+            self.house.show(LESSON)
+
+    async def open_lesson(self, lesson: "Taught") -> None:
+        """A lesson, from its beginning; what trains goes on."""
+        from workbench.screen.lesson.session import Session
+
+        if self.lesson is None:
+            self.lesson = _lesson_pane(self.bench, Session(self.bench, lesson))
+            await self.house.mount(self.lesson)
+            self.house.place_lesson("beside")
+        else:
+            self.lesson.take(lesson)
+        self.action_lesson()
+        self.lesson.look()
+        self.follow()
+        self.refresh_now("run", "status", "records", "events", "text", "knobs", "rows", "launch", "overlays", "lesson")
+
+    async def close_lesson(self) -> None:
+        """The panes alone; what trains goes on."""
+        closed, self.lesson = self.lesson, None
+        if closed is not None:
+            closed.session.leave()
+            self.house.place_lesson("")
+            self.house.show(self.house.focused)
+            await closed.remove()
+
     # ------------------------------------------------------------------------------- panes and keys
 
     def pane_focused(self, number: int) -> None:
-        self.footer.show(number, whole=self.house.whole)
+        self.footer.facts = self.house.pane(number).facts
+        self.footer.show(number, whole=self.house.whole, lesson=self.lesson is not None and number != LESSON)
 
     def action_pane(self, number: int) -> None:
         self.house.show(number)
 
     def action_cycle(self, by: int) -> None:
-        order = list(TITLES)
+        order = self.house.order
         self.house.show(order[(order.index(self.house.focused) + by) % len(order)])
 
     def action_draw_anew(self) -> None:
@@ -211,7 +272,7 @@ class Main(Acts, Screen[None]):
 
     def _make_whole(self, whole: bool) -> None:
         self.house.make_whole(whole)
-        self.footer.show(self.house.focused, whole=whole)
+        self.pane_focused(self.house.focused)
 
     def doing(self, key: Key) -> Callable[[], None]:
         """What the palette runs for a key: its pane is brought to the front first."""
@@ -236,3 +297,10 @@ class Main(Acts, Screen[None]):
             self.bench.tell("read-only: this screen looks and does not steer", "warning")
             return False
         return True
+
+
+def _lesson_pane(bench: Bench, session: "Session") -> "Lesson":
+    """Imported when the first lesson is opened."""
+    from workbench.screen.lesson.pane import Lesson
+
+    return Lesson(bench, session)

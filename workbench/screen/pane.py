@@ -6,7 +6,7 @@ from textual import events
 from textual.markup import escape
 
 from workbench.screen.frame.lined import Lined
-from workbench.screen.frame.slots import TITLES
+from workbench.screen.frame.slots import tab
 
 if TYPE_CHECKING:
     from workbench.screen.bench.bench import Bench
@@ -52,6 +52,10 @@ class Pane(Lined, can_focus=True):
         """What stands beside the title while there is room: the state of this pane in a few words."""
         return ""
 
+    def facts(self) -> set[str]:
+        """What is so in it, for the footer to choose its keys by."""
+        return set()
+
     def leave(self) -> bool:
         """Escape was pressed: leave a mode, if there is one to leave."""
         return False
@@ -95,9 +99,9 @@ class Pane(Lined, can_focus=True):
     def _title(self) -> None:
         """The tabs of the slot, this one marked; digits alone where the words do not fit."""
         room = self.outer_size.width - 6
-        names = [f"{n} {TITLES[n]}" for n in self._tabs]
+        names = [tab(n) for n in self._tabs]
         if sum(len(name) + 3 for name in names) > room:
-            names = [f"{n} {TITLES[n]}" if n == self.number else str(n) for n in self._tabs]
+            names = [tab(n, short=n != self.number) for n in self._tabs]
         self.border_title = " ".join(
             f"[@click=screen.pane({n})][reverse] {name} [/reverse][/]"
             if n == self.number and self.has_focus

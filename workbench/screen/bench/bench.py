@@ -5,7 +5,7 @@ The draft is what `space` starts. While a run is alive its own settings hold and
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -62,6 +62,8 @@ class Bench:
         self.notices: list[Notice] = [Notice(note) for note in loaded.notes]
         self.predicted: tuple[float | None, float | None] = (None, None)
         """The losses that someone predicted: of step 0, and at the end."""
+        self.lesson: Literal["", "open", "asks"] = ""
+        """A lesson says what to do next; while it `asks` for a loss, nothing may give it away."""
         self.clock = clock
         self._asked = Commands(self.tell, clock)
         self.history = History()
@@ -107,6 +109,11 @@ class Bench:
     def proposed(self) -> Preset:
         """`coming` with what is staged: what would hold after `apply`, in a new run where one is needed."""
         return presets.apply(self.coming, self.staged) if self.staged else self.coming
+
+    @property
+    def basis(self) -> Preset:
+        """The settings that the proposed ones are a change of: the run's, as it is or as it ended, or the loaded."""
+        return self.coming if self.alive else self._begun if self.run else self.loaded
 
     @property
     def pace(self) -> float:
@@ -175,8 +182,11 @@ class Bench:
 
     # ------------------------------------------------------------------------------- knobs
 
-    def change(self, changes: Mapping[str, Any]) -> bool:
-        """Stage changes of the live run's settings, or change the draft. False, with a notice, if they do not fit."""
+    def change(self, changes: Mapping[str, Any], *, joined: Collection[str] = ()) -> bool:
+        """Stage changes of the live run's settings, or change the draft. False, with a notice, if they do not fit.
+
+        In a draft they are taken back together with the last change, if that moved one of the keys `joined`.
+        """
         if self.locked:
             kept = kept_constant(self.proposed, changes)
             if kept is None:
@@ -195,7 +205,7 @@ class Bench:
             return True
         edit = Edit.between(self.draft, new)
         if edit.changes:
-            self.history.remember(edit)
+            self.history.join(edit, joined)
             self._take(new)
         return True
 

@@ -1,6 +1,6 @@
 """A change of settings as undo and redo need it, and how values are written for a person. No Textual, no state."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -60,6 +60,16 @@ class History:
         self._stacks["redo" if edit.made_by == "undo" else "undo"].append(edit)
         if edit.made_by == "change":
             self._stacks["redo"].clear()
+
+    def join(self, edit: Edit, keys: Collection[str]) -> None:
+        """An edit that holds now and is taken back together with the last one, if that moved one of `keys`."""
+        undo = self._stacks["undo"]
+        if not undo or not undo[-1].changes.keys() & set(keys):
+            self.remember(edit)
+            return
+        before = undo.pop().changes
+        changes = {**before, **{key: (before.get(key, (old,))[0], new) for key, (old, new) in edit.changes.items()}}
+        self.remember(Edit({key: (old, new) for key, (old, new) in changes.items() if old != new}))
 
     def has(self, word: Literal["undo", "redo"]) -> bool:
         """There may be an edit that the word would make: whether it still holds is for `next` to say."""

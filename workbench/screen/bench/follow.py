@@ -7,6 +7,7 @@ from pathlib import Path
 
 from workbench import preset as presets
 from workbench.errors import WorkbenchError
+from workbench.lab.flops import spent
 from workbench.preset import Preset
 from workbench.runs import settings, status
 from workbench.runs.events import Event, EventReader
@@ -101,6 +102,9 @@ class Followed:
                 self.events = events  # last: whoever sees an answer sees what it changed
             if self.curves.poll():
                 changed.add("records")
+            if "events" in changed:  # after the records that they speak of
+                pinned = presets.pin_context(self.preset)
+                self.curves.price(spent(pinned, self.events, lambda step: self.curves.x_of(step, "tokens")))
             if self.error:
                 changed.add("status")
             self.error = ""

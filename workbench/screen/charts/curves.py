@@ -1,6 +1,6 @@
 """The curves of one run, at a cost that does not grow with it: at most 16,384 buckets, whatever its steps.
 
-An x is a step, or the tokens or seconds of training before it; record s lies at the x at which its step began.
+An x is a step, or the tokens, FLOPs or seconds of training before it; record s lies at the x at which its step began.
 """
 
 import threading
@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from workbench.lab.flops import Spent
 from workbench.runs.records import Records, StepReader
 from workbench.screen.charts import decimation
 from workbench.screen.charts.decimation import SERIES, SMOOTHING, Averages, Buckets, Matrix
 
-Axis = Literal["step", "tokens", "time"]
+Axis = Literal["step", "tokens", "flops", "time"]
 
 _MOST = 16_384  # buckets: 4.3 MB, and five for each dot of a very wide terminal
 _CHUNK = 2_048  # records read at once: what is made of them fits in a core's cache, and the heap does not grow
@@ -73,6 +74,8 @@ class Curves:
         self._recent: Records = np.empty(0, self._reader.dtype)
         self._stale = False
         self._positions: dict[tuple[int, Axis], float] = {}  # of marks: few, and asked for at every redraw
+        self.spent: Spent | None = None
+        """FLOPs by tokens, where they are known; without it nothing lies on that axis."""
 
     def __len__(self) -> int:
         return self._buckets.records
@@ -91,6 +94,12 @@ class Curves:
         seconds = float(recent["seconds"][len(first) :].sum())
         made = int(recent["tokens"][-1]) - sum(first["tokens"].tolist())
         return made / seconds if seconds > 0 else None
+
+    def price(self, spent: Spent | None) -> None:
+        """What tokens cost, from the run's events. For the polling thread."""
+        with self._lock:
+            self.spent = spent
+            self._positions.clear()
 
     def reset_to(self, records: int) -> None:
         """The file was cut to so many records: what was read past them is another attempt's. For the polling thread."""
@@ -196,9 +205,9 @@ class Curves:
                 return self._positions[step, x]
             K, matrix = self._buckets.K, self._buckets.matrix
             if step % K == 0 or step == len(self):
-                return float(matrix[_row(x), -(-step // K) - 1])
+                return float(self._along(matrix[_row(x), -(-step // K) - 1], x))
             record = self._read(step - 1, step)
-            self._positions[step, x] = float(record[x][0]) if len(record) else 0.0
+            self._positions[step, x] = float(self._along(record[_FIELD[x]][0], x)) if len(record) else 0.0
             return self._positions[step, x]
 
     def step_of(self, x: Axis, value: float) -> int:
@@ -207,12 +216,13 @@ class Curves:
             newest = max(len(self) - 1, 0)
             if x == "step":
                 return int(min(max(value, 0), newest))
-            K, row = self._buckets.K, self._buckets.matrix[_row(x)]
+            K, row = self._buckets.K, self._along(self._buckets.matrix[_row(x)], x)
             bucket = int(np.searchsorted(row, value, "right"))
             if K == 1 or bucket >= len(row):
                 return min(bucket * K, newest)
             records = self._read(bucket * K, (bucket + 1) * K)
-        return min(bucket * K + int(np.searchsorted(records[x], value, "right")), newest)
+        inside = self._along(records[_FIELD[x]], x)
+        return min(bucket * K + int(np.searchsorted(inside, value, "right")), newest)
 
     def _read(self, begin: int, end: int) -> Records:
         try:
@@ -227,7 +237,14 @@ class Curves:
             return starts, starts + buckets.K
         stops = buckets.matrix[_row(x)]
         before = self._before(buckets.first)
-        return np.concatenate([[before[_row(x)] if before is not None else 0.0], stops[:-1]]), stops
+        starts = np.concatenate([[before[_row(x)] if before is not None else 0.0], stops[:-1]])
+        return self._along(starts, x), self._along(stops, x)
+
+    def _along(self, values: npt.ArrayLike, x: Axis) -> Matrix:
+        """Tokens as FLOPs, where x is those; else as they are."""
+        if x != "flops":
+            return np.asarray(values)
+        return self.spent.of(values) if self.spent else np.zeros(np.shape(values))
 
     def _before(self, first: int) -> Matrix | None:
         """The bucket that ends where record `first`, which begins one, does begin."""
@@ -265,8 +282,11 @@ class Curves:
         return Buckets(most, K=grain, first=first, tokens_before=float(before[decimation.TOKENS]), averages=averages)
 
 
+_FIELD = {"tokens": "tokens", "flops": "tokens", "time": "time"}
+
+
 def _row(x: Axis) -> int:
-    return decimation.TOKENS if x == "tokens" else decimation.TIME
+    return decimation.TIME if x == "time" else decimation.TOKENS
 
 
 def _fields(records: Records) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from workbench.screen.bench.bench import Bench
 from workbench.screen.charts import loss_chart
 from workbench.screen.charts.axes import Range, number, y_range
 from workbench.screen.charts.canvas import Run
-from workbench.screen.charts.curves import Columns
+from workbench.screen.charts.curves import Axis, Columns
 from workbench.screen.charts.marks import Marks
 from workbench.screen.charts.moment import Moment
 from workbench.screen.charts.plotting import GUTTER, Cursor, Floor, Plot, Series, columns_of, draw
@@ -108,7 +108,8 @@ class Gallery:
         if now is not None and run is not None:
             cursor = Cursor(run.curves.x_of(now.step, e.axis), (_value(name, now),))
         marks = self._marks.on(run, e, width - GUTTER, all=name == "loss") if run else ()
-        return replace(made, marks=marks, cursor=cursor, x=e.axis, braille=self._braille, thick=self._big)
+        unit = axis_name(e.axis, self._bench)
+        return replace(made, marks=marks, cursor=cursor, x=e.axis, unit=unit, braille=self._braille, thick=self._big)
 
     def _forget(self, e: Extent) -> None:
         """The ranges are kept only while the same thing is looked at in the same way."""
@@ -191,6 +192,13 @@ class Gallery:
         return (Series("", "dim", spread, "raw"), Series("", style, mean)), [found]
 
 
+def axis_name(axis: Axis, bench: Bench) -> str:
+    """What an axis counts, as it is written."""
+    if axis == "tokens" and bench.now.data.layout == "windows":
+        return "examples"
+    return "FLOPs" if axis == "flops" else axis
+
+
 def _below_title(y: Range, height: int) -> Range:
     """On a low chart the range with a row left for the title, which would hide a good part of the curve."""
     rows = height - (2 if height >= 5 else 1)
@@ -202,7 +210,9 @@ def planned(preset: Preset, e: Extent, n: int, bench: Bench) -> Columns | None:
     run = bench.run
     done = len(run.curves) if run is not None and not run.over else 0
     begin, end = e.shown
-    a_step = e.a_step if e.axis != "tokens" else float(tokens_per_step_of(preset, world=_world(bench)))
+    a_step = e.a_step
+    if e.axis in ("tokens", "flops"):  # a token costs what it costs now, whatever T is proposed
+        a_step = a_step * tokens_per_step_of(preset) / tokens_per_step_of(bench.now)
     now = e.now if done else 0.0
     x = begin + (np.arange(n) + 0.5) * (end - begin) / n
     steps = done + np.floor((x - now) / a_step).astype(np.int64)
@@ -210,11 +220,6 @@ def planned(preset: Preset, e: Extent, n: int, bench: Bench) -> Columns | None:
     values = np.full(n, np.nan)
     values[there] = schedule.curve(preset, steps[there])
     return Columns.of(begin, end, values)
-
-
-def _world(bench: Bench) -> int:
-    last = bench.run.curves.last if bench.run else None
-    return int(last["world"]) if last else bench.world
 
 
 def _value(name: Name, now: Moment) -> str:

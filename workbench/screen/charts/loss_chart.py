@@ -97,6 +97,8 @@ def losses_at(bench: Bench, view: View, step: int) -> list[tuple[str, float, str
 
 def floors(bench: Bench) -> tuple[Floor, ...]:
     """What a model that only counts would score, the most telling first."""
+    if bench.lesson == "asks":
+        return ()
     text = bench.text
     out = []
     if text.exact is not None:
@@ -137,6 +139,8 @@ def notes(bench: Bench, width: int) -> tuple[str, ...]:
         return (f"starting: {plain(doing)}" if doing else "starting",)
     if run is not None:
         return (f"{run.state} before its first step",)
+    if bench.lesson:
+        return ("predict first",) if bench.lesson == "asks" else ()
     V = log_vocabulary(bench)
     starts = ["space starts"]
     if V is not None:

@@ -9,7 +9,7 @@ from textual import events, work
 from workbench.screen import keys
 from workbench.screen.bench.bench import Bench
 from workbench.screen.charts import loss_chart, view
-from workbench.screen.charts.gallery import Box, Gallery
+from workbench.screen.charts.gallery import Box, Gallery, axis_name
 from workbench.screen.charts.moment import Moment, figures, known_losses, moment, perplexity, predictions, verdict
 from workbench.screen.charts.plotting import GUTTER
 from workbench.screen.charts.view import PAN, Mode, View
@@ -100,16 +100,23 @@ class Charts(Pane):
     def _state(self) -> list[str]:
         run, view = self.bench.run, self.view
         if run is None or not len(run.curves):
-            return ["planned", f"x {view.axis}"]
+            return ["planned", f"x {self._axis()}"]
         if view.zoomed:
             parts = ["zoomed, f follows"]
         else:
             parts = ["whole run" if view.whole or run.over else "following"]
-        parts += [loss_chart.ema(view.level) if view.level else "not smoothed", f"x {view.axis}"]
+        parts += [loss_chart.ema(view.level) if view.level else "not smoothed", f"x {self._axis()}"]
         last = run.last("eval")
         if last and last.get("val_loss") is not None:
             parts.append(f"val ppl {perplexity(last['val_loss'])}")
         return parts
+
+    def _axis(self) -> str:
+        """What x counts: what was chosen, and what it is by until then."""
+        shown, chosen = (
+            axis_name(axis, self.bench) for axis in (view.extent(self.bench, self.view).axis, self.view.axis)
+        )
+        return chosen if shown == chosen else f"{chosen}: not known yet"
 
     # ------------------------------------------------------------------------------- modes
 

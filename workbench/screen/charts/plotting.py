@@ -79,6 +79,8 @@ class Plot:
     cursor: Cursor | None = None
     notes: tuple[str, ...] = ()  # lines in the middle, where there is nothing to see yet
     x: Axis = "step"
+    unit: str = ""
+    """What stands before the axis; "": the name of x."""
     y: Range | None = None  # None: `y_range` of all that is drawn
     log: bool = False
     braille: bool = True
@@ -238,8 +240,9 @@ def _x_axis(plot: Plot, axes: Axes, width: int, below: int) -> list[list[Run]]:
     canvas.text(GUTTER - 1, 0, "└" + "─" * width, "axis")
     scale: Scale = "time" if plot.x == "time" else "number"
     found = ticks(plot.begin, plot.end, max(width // 14, 2), scale=scale)
-    canvas.text(0, below - 1, f"{plot.x:>{GUTTER - 1}}", "label")
-    taken = GUTTER - 1
+    name = f"{plot.unit or plot.x:>{GUTTER - 1}}"
+    canvas.text(0, below - 1, name, "label")
+    taken = len(name)
     for value, text in zip(found, labels(found, scale=scale), strict=True):
         place = GUTTER + int(axes.columns(np.array([value]), width)[0])
         if below > 1:

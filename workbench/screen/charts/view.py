@@ -45,8 +45,8 @@ class View:
         self.level = levels[(levels.index(self.level) + 1) % len(levels)]
 
     def next_axis(self) -> None:
-        """Step, tokens, time. A chosen range is of the old axis, and goes."""
-        axes: tuple[Axis, ...] = ("step", "tokens", "time")
+        """Step, tokens, FLOPs, time. A chosen range is of the old axis, and goes."""
+        axes: tuple[Axis, ...] = ("step", "tokens", "flops", "time")
         self.axis, self.zoomed = axes[(axes.index(self.axis) + 1) % len(axes)], None
 
     def follow(self) -> None:
@@ -70,17 +70,21 @@ class Extent:
 
 
 def extent(bench: Bench, view: View) -> Extent:
-    """Where the runs are now. Without a time to tell, an axis of time is one of steps."""
+    """Where the runs are now. Without a time to tell, or a price of tokens, such an axis is one of steps."""
     run = bench.run
     reach = max((curves for curves in _drawn(bench)), key=len, default=None)
-    axis: Axis = "step" if view.axis == "time" and not reach else view.axis
+    priced = bool(reach) and all(curves.spent for curves in _drawn(bench))
+    axis: Axis = "step" if (view.axis == "time" and not reach) or (view.axis == "flops" and not priced) else view.axis
     n = len(run.curves) if run else 0
     now = run.curves.x_of(n, axis) if run else 0.0
     others = max((curves.x_of(len(curves), axis) for curves in _drawn(bench)), default=0.0)
     a_step = 1.0
-    if axis == "tokens":
+    if axis in ("tokens", "flops"):
         last = run.curves.last if run else None
         a_step = float(tokens_per_step_of(bench.now, world=last["world"] if last else bench.world))
+        if axis == "flops" and reach and reach.spent:
+            spent = run.curves.spent if run and run.curves.spent else reach.spent
+            a_step *= spent.price
     elif axis == "time" and reach:
         a_step = now / n if n else others / len(reach)
     if run is not None and run.over:

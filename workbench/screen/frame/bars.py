@@ -1,6 +1,6 @@
 """The lines that are always there: what the run does, above; what the keys do, below."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -196,12 +196,15 @@ class Footer(Lined):
         super().__init__(id="footer")
         self._bench = bench
         self._pane = 0
-        self._whole = False
+        self._whole = self._lesson = False
         self._said = ""
+        self.facts: Callable[[], Collection[str]] = tuple
+        """What is so in the pane that has the focus."""
         self._spans: list[tuple[int, int, Key]] = []
 
-    def show(self, pane: int, *, whole: bool = False) -> None:
-        self._pane, self._whole = pane, whole
+    def show(self, pane: int, *, whole: bool = False, lesson: bool = False) -> None:
+        """The keys of a pane that has the focus now; `lesson`: another one is an open lesson's."""
+        self._pane, self._whole, self._lesson = pane, whole, lesson
         self.redraw()
 
     def say(self, text: str) -> None:
@@ -240,7 +243,7 @@ class Footer(Lined):
     def _situation(self) -> set[str]:
         """What is so, in the words of `keys.footer`."""
         bench, run = self._bench, self._bench.run
-        now: set[str] = set()
+        now: set[str] = {*self.facts()}
         now |= {"undo"} if bench.history.has("undo") else set()
         now |= {"redo"} if bench.history.has("redo") else set()
         if bench.starting:
@@ -255,7 +258,12 @@ class Footer(Lined):
             now |= {"run"} | ({"checkpoint"} if run.alive and run.last("checkpoint") else set())
         return now | {
             word
-            for word, so in (("staged", bench.staged), ("whole", self._whole), ("read-only", bench.read_only))
+            for word, so in (
+                ("staged", bench.staged),
+                ("whole", self._whole),
+                ("lesson", self._lesson),
+                ("read-only", bench.read_only),
+            )
             if so
         }
 

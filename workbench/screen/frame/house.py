@@ -1,4 +1,4 @@
-"""The area between the status line and the footer: the eight panes, arranged in slots."""
+"""The area between the status line and the footer: the panes, arranged in slots."""
 
 from collections.abc import Iterable
 
@@ -35,6 +35,7 @@ class House(Widget):
         self._big = big
         self._whole = False
         self._recent = [first]
+        self._lesson: slots.LessonForm = ""
         self._arranged: tuple[object, ...] = ()
         self._slot_layout = SlotLayout(self)
 
@@ -50,6 +51,11 @@ class House(Widget):
     def focused(self) -> int:
         """The pane that has the focus, or had it last."""
         return self._recent[-1]
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The panes that there are, as the digits and then the lesson."""
+        return tuple(sorted(pane.number for pane in self.query_children(Pane)))
 
     def pane(self, number: int) -> Pane:
         return next(p for p in self.query_children(Pane) if p.number == number)
@@ -73,8 +79,17 @@ class House(Widget):
         self._whole = whole
         self.arrange_panes()
 
+    def place_lesson(self, form: slots.LessonForm) -> None:
+        """Where the Lesson pane stands; "" once there is none."""
+        self._lesson = form
+        if not form:
+            self._recent = [p for p in self._recent if p != slots.LESSON] or [slots.BATCH]
+        self.arrange_panes()
+
     def slots_of(self, size: Size) -> list[slots.Slot]:
-        return slots.slots(size.width, size.height, recent=self._recent, whole=self._whole, big=self._big)
+        return slots.slots(
+            size.width, size.height, recent=self._recent, whole=self._whole, big=self._big, lesson=self._lesson
+        )
 
     def arrange_panes(self) -> None:
         """After a change of size, focus or wholeness: which panes are shown, under which tabs."""

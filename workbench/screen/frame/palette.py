@@ -33,7 +33,7 @@ class Commands(Provider):
     def _commands(self) -> Iterator[Command]:
         screen, app = self.screen, self.app
         if isinstance(screen, Main):
-            for key, what in keys.commands():
+            for key, what in keys.commands(lesson=screen.lesson is not None):
                 if not (key.steers and screen.bench.read_only):
                     yield key.shown, what, screen.doing(key)
             for number, title in TITLES.items():

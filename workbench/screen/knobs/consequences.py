@@ -110,7 +110,7 @@ def _memory(bench: "Bench", now: Preset, then: Preset) -> Consequence | None:
         vocab = _vocab(bench, p)
         return amount(parameters.total(memory.estimate(p, vocab))) if vocab else "unknown"
 
-    return _both("memory", told(now), told(then), "estimated, uncalibrated") if _vocab(bench, now) else None
+    return _both("memory", told(now), told(then), "estimated") if _vocab(bench, now) else None
 
 
 def _parameters(bench: "Bench", now: Preset, then: Preset) -> Consequence | None:

@@ -8,12 +8,12 @@ from textual import events, work
 from workbench import preset as presets
 from workbench.preset import Key, Preset
 from workbench.screen import keys
-from workbench.screen.bench.edits import THREE, flat, shown
+from workbench.screen.bench.edits import THREE, flat, number, shown
 from workbench.screen.frame.lined import Run
 from workbench.screen.frame.paragraph import beside, told
 from workbench.screen.frame.slots import KNOBS
 from workbench.screen.glyphs import ELLIPSIS, fit, plain
-from workbench.screen.knobs import consequences, knobs
+from workbench.screen.knobs import consequences, knobs, lr_rules
 from workbench.screen.pane import Pane
 
 Line = list[Run]
@@ -77,6 +77,9 @@ class Knobs(Pane):
     def _meaning(self) -> str:
         key = presets.KEYS[self.selected]
         return f"{key.leaf}: {key.doc}"
+
+    def facts(self) -> set[str]:
+        return {"scaled"} if lr_rules.scaled(self.bench) else set()
 
     def caption(self) -> str:
         names = self._lines()
@@ -173,10 +176,15 @@ class Knobs(Pane):
         first, rest = found[:1], found[1:]
         for c in first:
             lines += _figure(c, label, width)
+        scaled = lr_rules.scaled(self.bench)
+        if scaled:
+            lines += lr_rules.lines(scaled, width)
         if words := consequences.sentence(self.bench, then):
             lines += told(words, width, "")
         for c in rest:
             lines += _figure(c, label, width)
+        if scaled:
+            lines += lr_rules.why(scaled, width)
         if not self.bench.text.corpus:
             lines += told("the rest is counted once the text is here", width, "dim")
         if self.bench.text.misfit or self.bench.text.error:
@@ -238,6 +246,16 @@ class Knobs(Pane):
         if self.differing:
             self.leave()
         await ask(self.main, self.selected)
+
+    def action_next_rule(self) -> None:
+        """lr by the next rule, where B·T·accum is proposed otherwise than it was."""
+        scaled = lr_rules.scaled(self.bench)
+        if scaled is None:
+            self.bench.tell("B·T·accum is what lr was chosen for: there is nothing to scale it by")
+        elif self.bench.change(scaled.changes(scaled.following), joined=THREE):
+            said = f"lr = {number(scaled.lr(scaled.following))} by the rule: {lr_rules.NAMES[scaled.following]}"
+            self.bench.tell(said)
+        self.main.refresh_now()
 
     def action_lock(self) -> None:
         self.bench.locked = not self.bench.locked
