@@ -204,7 +204,7 @@ def table(session: Session, width: int) -> list[Line]:
     shown = rows(session)
     if not shown:
         return lines
-    columns = [[plain(row.measured), plain(row.theory), plain(row.guess)] for row in shown]
+    columns = [[plain(row.measured), plain(row.theory), _guessed(row)] for row in shown]
     heads = [head if n != 2 or any(row[2] for row in columns) else "" for n, head in enumerate(HEADS[:3])]
     wide = [max(cell_len(head), *(cell_len(row[n]) for row in columns)) for n, head in enumerate(heads)]
     room = width - sum(cells + 2 for cells in wide if cells) - 2
@@ -231,7 +231,7 @@ def _stacked(row: Row, width: int) -> list[Line]:
     if row.theory:
         parts.append([("theory ", "dim"), (plain(row.theory), "floor")] if row.exact else [(plain(row.theory), "dim")])
     if row.guess:
-        parts.append([("you ", "dim"), (plain(row.guess), _guess_ink(row))])
+        parts.append([("you ", "dim"), (_guessed(row), _guess_ink(row))])
     line: Line = [("  ", "")]
     for n, part in enumerate(parts):
         line += [*([("  ", "")] if n else []), *part]
@@ -244,6 +244,12 @@ def _chosen(ask: Ask, answer: str, guess: str, width: int) -> list[Line]:
     said = f" (you said {guess})" if guess and guess != answer else ""
     return [*lines, *([(f"{mark} " if not n else "  ", ink), (line, "value")]
                       for n, line in enumerate(paragraph(f"{answer}{said}", max(width - 2, 1))))]  # fmt: skip
+
+
+def _guessed(row: Row) -> str:
+    """The prediction, and whether it was right: the mark at a line's end is that of the figure."""
+    mark = {True: " right", False: " wrong", None: ""}[row.right]
+    return plain(row.guess) + mark if row.guess else ""
 
 
 def _guess_ink(row: Row) -> str:
