@@ -257,7 +257,9 @@ def test_a_size_fits_when_full_steps_ran_and_the_fastest_is_told_beside_the_larg
     ran = {probe["B"]: probe for probe in told["probes"]}
     assert ran[told["largest"]["B"]]["fits"]
     assert not ran[told["next"]]["fits"]
-    assert told["next"] == told["largest"]["B"] + 1
+    between = range(told["largest"]["B"] + 1, told["next"])
+    assert all(ran[B]["close"] for B in between if B in ran)  # it ran, too near the limit to be named
+    assert len(between) <= 3
     fitting = [probe for probe in told["probes"] if probe["fits"] and probe["tokens_per_s"]]
     assert told["fastest"]["tokens_per_s"] == max(probe["tokens_per_s"] for probe in fitting)
 

@@ -148,6 +148,17 @@ def test_a_run_is_started_edited_left_by_a_dropped_connection_and_found_again(he
     unbroken(run)
 
 
+def test_a_screen_leaves_with_its_terminal_under_nohup_too(here: Path) -> None:
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from workbench.cli import main; main()"
+    terminal = PseudoTerminal(["small.toml"], cwd=here, python=("-c", code))
+    try:
+        terminal.until("predictions")
+        terminal.hang_up()
+        terminal.process.wait(timeout=60)
+    finally:
+        terminal.close()
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
 def test_the_worker_outlives_its_screen(how: signal.Signals, here: Path, screen: Open) -> None:
     terminal = screen("small.toml")

@@ -3,6 +3,7 @@
 import gc
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
@@ -111,6 +112,7 @@ def check_terminal() -> None:
 
 def run(bench: Bench, *, look: str | None = None, big: bool = False, lesson: "Session | None" = None) -> int:
     """The screen, until it is left. Returns the exit code."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup too: without its terminal nobody could leave it
     app = Workbench(bench, look=look, big=big, lesson=lesson)
     try:
         return app.run() or app.return_code or 0
