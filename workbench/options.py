@@ -66,6 +66,17 @@ def world(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r}: expected how many ranks, a whole number from 1 to 65,536")
 
 
+LARGEST = 10**15
+"""What a count may be: beyond what anybody trains with, and small enough for a float to hold it exactly."""
+
+
+def whole(text: str) -> int:
+    with contextlib.suppress(ValueError):
+        if 1 <= (value := int(text.replace(",", ""))) <= LARGEST:
+            return value
+    raise argparse.ArgumentTypeError(f"{text[:40]!r}: expected a whole number of at least 1, and at most {LARGEST:,}")
+
+
 def seconds(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 <= (value := float(text)) < float("inf"):

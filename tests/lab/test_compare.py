@@ -11,7 +11,7 @@ import pytest
 from tests.lab.made_runs import made, preset
 from workbench.errors import UsageError
 from workbench.lab import labels, overlay
-from workbench.lab.compare import compare
+from workbench.lab.compare import XS, compare
 from workbench.lab.spread import spread, student
 from workbench.preset import Preset
 from workbench.words import compare as word
@@ -128,6 +128,25 @@ def test_a_second_run_of_a_seed_is_no_second_draw(tmp_path: Path) -> None:
     assert len(c.groups[0].sound) == 1
     assert any("more than one run of a seed" in sentence for sentence in c.sentences)
     assert c.verdicts[0].spread is None
+
+
+def test_a_run_without_a_step_takes_no_other_runs_place(tmp_path: Path) -> None:
+    there, begun = *seeded(tmp_path, 1, [2.5]), made(tmp_path, batch(1), [], state="running")
+    for x in XS:
+        with pytest.raises(UsageError, match="made no step yet"):
+            compare([there, begun], x)
+
+
+def test_labels_that_read_alike_keep_their_own_figures(tmp_path: Path) -> None:
+    paths = [
+        made(tmp_path, batch(1, optimizer__lr=lr), [3.0] * 100, val={100: loss})
+        for lr, loss in ((0.12341, 2.5), (0.12342, 2.0))
+    ]
+    for slugs in ({}, dict.fromkeys(paths, "lr0_1234")):
+        c = compare(paths, slugs=slugs)
+        ends = [value for name, value in c.figures().items() if name.startswith("val_loss_")]
+        assert sorted(ends) == [2.0, 2.5]
+        assert len({g.label for g in c.groups}) == 2
 
 
 def test_runs_that_broke_are_told_and_left_out(tmp_path: Path) -> None:

@@ -46,14 +46,8 @@ def test_every_figure_of_a_made_run(tmp_path: Path) -> None:
         "flops": 6400 * a_token, "flops_per_token": a_token, "ln_V": math.log(VOCAB), "params": 100, "spikes": 0,
     }  # fmt: skip
     assert {name: told[name] for name in expected} == pytest.approx(expected)
-    assert (f.clipped_share(run, 0, 60), f.clip_coefficient(run, 0, 60)) == pytest.approx((1 / 6, 11 / 12))
-    assert (f.steps_to(run, 2.0), f.tokens_to(run, 2.0), f.seconds_to(run, 2.0)) == (40, 2560, 20)
-    assert (f.steps_to(run, 5.0), f.tokens_to(run, 5.0), f.steps_to(run, 1.0)) == (0, 0, None)
-    assert f.steps_to(run, 2.0, "train") == 20  # not before the average is settled
-    assert (f.val_loss_at(run, 40), f.val_loss_at(run, 41)) == (2.0, None)
-    assert (f.loss_at(run, 99), f.loss_at(run, 100), f.lr_at(run, -1)) == (2.0, None, None)
+    assert (f.steps_to(run, 2.0), f.steps_to(run, 5.0), f.steps_to(run, 1.0)) == (40, 0, None)
     assert f.mean_loss(run, 10, 10) is None
-    assert f.weights(run) == "w"
 
 
 def test_an_edit_of_t_or_clip_counts_from_its_step(tmp_path: Path) -> None:
@@ -78,7 +72,6 @@ def test_what_is_not_there_is_left_out(tmp_path: Path) -> None:
     told = f.figures(wild)
     assert not told.keys() & {"loss", "noise", "val_loss", "best_val"}
     assert all(math.isfinite(value) for value in told.values())
-    assert f.loss_at(wild, 99) is None
 
 
 def test_a_real_runs_figures_are_its_own(train: Train) -> None:
@@ -88,7 +81,6 @@ def test_a_real_runs_figures_are_its_own(train: Train) -> None:
     assert told["loss"] == pytest.approx(records["loss"][-4:].mean())
     assert (told["val_loss"], told["train_loss"]) == (last["val_loss"], last["train_loss"])
     assert (told["tokens"], told["steps_per_epoch"]) == (320, start["train_examples"] / 8)
-    assert f.weights(ran.path) == start["weights"]
     assert len(start["weights"]) == 64
 
 
@@ -101,7 +93,6 @@ def test_a_million_records_in_little_memory(tmp_path: Path) -> None:
             file.write(one.tobytes())
     tracemalloc.start()
     told = f.figures(run)
-    f.steps_to(run, 1.0, "train")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert told["steps"] == 1_000_000

@@ -134,6 +134,9 @@ def test_what_is_no_lack_of_memory_ends_it(workbench: Any) -> None:
         (["--scenarios", "--max-B", "4"], "--max-B: not with --scenarios"),
         (["--force"], "--force goes with --save"),
         (["--max-B", "0"], "expected a whole number of at least 1"),
+        (["--steps", "1"], "expected a whole number from 2"),
+        (["--tokens", "800000000000000"], "expected at most 1,048,576 rows a step, which is 16,777,216"),
+        (["--save", ""], "expected a path"),
         (["--set", "T=100000"], "batch.T = 100000 is too large"),
     ],
 )

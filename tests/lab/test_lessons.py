@@ -464,6 +464,13 @@ def test_a_teachers_own_lesson_is_checked_and_its_runs_are_kept_where_asked(work
     assert run.name.startswith("lesson-mine-one")
 
 
+def test_a_lessons_file_name_reaches_the_terminal_visibly(workbench: "Command", written: Any) -> None:
+    done = workbench("lesson", str(written(LESSON, "a\x1b[2Jb.toml")), "--check", "--part", "1")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stdout.count("a␛[2Jb") == 2
+
+
 def test_a_part_alone_runs_what_it_uses(workbench: "Command", written: Any) -> None:
     done = workbench("lesson", str(written(LESSON)), "--check", "--part", "2", "--json")
     assert done.returncode == 0, done.stderr

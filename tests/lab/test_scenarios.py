@@ -41,6 +41,14 @@ def test_how_a_step_is_split() -> None:
     assert _split(windows, 32_768, "examples") == (32_768, 2_048, 16)
 
 
+def test_a_limit_too_small_for_b_is_no_success(workbench: Any) -> None:
+    (workbench.folder / "tiny.toml").write_text(presets.to_toml(presets.from_document(GPT, source="test")))
+    done = workbench("fit", "tiny.toml", "--scenarios", "--tokens", "64", "--memory-limit", "1B", "--json")
+    assert done.returncode == 4
+    assert "not even B = 1: out of memory" in done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["type"] == "scenarios"
+
+
 def test_tokens_that_cannot_be_split(workbench: Any) -> None:
     (workbench.folder / "tiny.toml").write_text(presets.to_toml(presets.from_document(GPT, source="test")))
     for tokens, said in (("100", "expected at least two whole rows of T = 16"), ("272", "17 rows cannot be split")):

@@ -16,6 +16,7 @@ from workbench.lab.grid import Grid, parse, plan, run_name, split
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.runs.events import read_events
+from workbench.words.sweep import _budget
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -147,9 +148,16 @@ def test_at_equal_seconds_the_measured_rates_decide() -> None:
     assert asked == [1, 4]
 
 
+def test_what_whole_steps_make_of_equal_tokens_is_said_first() -> None:
+    assert "each, by whole steps" not in _budget(planned("B=1,2", equal="tokens"))
+    g = planned("B=1,1048576", equal="tokens")
+    assert f"by whole steps {g.budget:,.0f} to {2**20 * g.base.batch.T * g.base.batch.accum:,}" in _budget(g)
+    assert _budget(planned()).startswith("1 run of")
+
+
 def test_what_contradicts_itself_is_refused() -> None:
     for sets, how in (
-        (["steps=10,20"], {"equal": "tokens"}), (["seed=1,2"], {"seeds": 2}),
+        (["steps=10,20"], {"equal": "tokens"}), (["seed=1,2"], {"seeds": 2}), (['name="a","b"'], {}),
         (["optimizer.kind=sgd,adamw", "B=1,2"], {"equal": "tokens"}),
     ):  # fmt: skip
         with pytest.raises(UsageError, match="--set"):

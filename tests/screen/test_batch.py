@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from workbench.screen.batch.pane import Batch
 from workbench.screen.bench.looking import Looking
+from workbench.screen.bench.rows import held_at, rows_of, shown_step
 from workbench.screen.glyphs import cell
 from workbench.screen.pane import Pane
 
@@ -134,8 +135,8 @@ async def test_the_rows_are_those_of_the_row_function_and_follow_the_keys(app: A
         )
         pilot.app.screen.refresh_now()
         await pilot.press("]", "]")
-        held = bench.held(2)
-        offsets = bench.rows(held).offsets(held.first, 6).tolist()
+        held = held_at(bench, 2)
+        offsets = rows_of(bench, held).offsets(held.first, 6).tolist()
         assert held.first == 12
         lines = drawn(pane(pilot))
         assert line_with(lines, "B·T·accum = 3·8·2 = 48 predictions")
@@ -259,7 +260,7 @@ async def test_hash_losses_and_mean_are_the_workers_own(
         assert told is not None
         pilot.app.screen.refresh_now("looked", "rows")
         lines = drawn(pane(pilot))
-        assert bench.shown_step == told.step
+        assert shown_step(bench) == told.step
         assert f"hash {told.hash[:8]} ✓ worker" in pane(pilot).caption()
         logged = float(ran.records[told.step]["loss"])
         mean = float(np.mean(told.losses, dtype=np.float64))

@@ -23,6 +23,7 @@ from workbench.screen.bench.bench import Bench
 from workbench.screen.bench.edits import Edit, kept_constant, number
 from workbench.screen.bench.follow import Followed, Follower
 from workbench.screen.bench.looking import EVERY, KEPT
+from workbench.screen.bench.rows import held_at
 from workbench.screen.knobs.knobs import lr_changes
 
 
@@ -430,9 +431,9 @@ def test_an_end_is_told_once_and_what_is_changed_after_it_stays(bench: Any, made
 def test_rows_after_the_end_are_the_drafts_once_it_is_changed(bench: Any, made_run: Any) -> None:
     it = bench(run=made_run(records=50, state="done", edit=False))
     hear(it)
-    assert it.held(3).preset.batch.B == 4
+    assert held_at(it, 3).preset.batch.B == 4
     it.change({"batch.B": 8})
-    assert (it.held(3).preset.batch.B, it.held(3).first) == (8, 3 * 8)
+    assert (held_at(it, 3).preset.batch.B, held_at(it, 3).first) == (8, 3 * 8)
 
 
 def test_a_start_or_a_resume_under_way_is_not_made_again(bench: Any, made_run: Any, monkeypatch: Any) -> None:

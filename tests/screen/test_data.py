@@ -9,6 +9,7 @@ import pytest
 from strips import HOSTILE, SIZES, drawn, until
 
 from workbench.data import catalog
+from workbench.screen.bench.rows import held_at, rows_of
 from workbench.screen.data.shelf import Item
 from workbench.screen.frame.slots import DATA
 
@@ -47,7 +48,7 @@ async def test_enter_chooses_and_what_follows_follows(app):
         text = "\n".join(drawn(pane_of(pilot)))
         assert "● markov" in text
         assert "1,000,000 characters = tokens" in text
-        assert bench.rows(bench.held(0)) is not None
+        assert rows_of(bench, held_at(bench, 0)) is not None
         await pilot.press("u", "u")  # the prompt, which markov could not begin with, and the text
         assert bench.draft.data.text.startswith("To be")
 

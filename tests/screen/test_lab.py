@@ -7,7 +7,8 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
@@ -115,6 +116,20 @@ async def test_every_view_with_and_without_its_figures_fits_every_size(app: Any,
         pane(pilot).view.begin()
         tell(pilot, *SCENARIOS)
         shown(pilot)
+
+
+async def test_the_line_of_the_cursor_can_be_told_without_colours(app: Any) -> None:
+    async with app("char", size=(120, 35)) as pilot:
+        marked = lambda: [line.strip() for line in shown(pilot).splitlines() if line.startswith("▸")]  # noqa: E731
+        await pilot.press("9", "down")
+        assert [line[:2] for line in marked()] == ["▸B"]
+        await pilot.press("f")
+        assert [line[:8] for line in marked()] == ["▸measure"]
+        tell(pilot, *PROBES)
+        await pilot.press("down", "down", "down")
+        assert [line.split()[1] for line in marked()] == ["2"]
+        await pilot.press("2")
+        assert marked() == []
 
 
 def test_it_shares_the_slot_of_batch_and_step() -> None:
@@ -428,6 +443,23 @@ async def test_what_a_process_complains_of_is_told(app: Any) -> None:
         assert "cuda" in shown(pilot)
         assert "Traceback" not in pane(pilot).asking.error
         await until(pilot, lambda: any("cuda" in str(n.message) for n in pilot.app._notifications))
+
+
+async def test_what_can_be_read_in_the_pane_is_not_told_again(app: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with app("char", size=(120, 35)) as pilot:
+        told: list[str] = []
+        monkeypatch.setattr(pilot.app.bench, "tell", lambda text, level="said": told.append(text))
+        await pilot.press("9", "f")
+        lab, over = pane(pilot), SimpleNamespace(code=0, error="", cancelled=False, seconds=1.0, close=lambda: None)
+        lab.asking = cast(Asking, over)
+        tell(pilot, *PROBES, FIT)
+        lab._is_over(lab.view, lab.asking)
+        assert told == []
+        await pilot.press("p")
+        lab._is_over(lab.views["fit"], lab.asking)
+        await pilot.press("2")
+        lab._is_over(lab.view, lab.asking)
+        assert [text[:8] for text in told] == ["fit: The"]
 
 
 async def test_ending_it_ends_its_children_too(app: Any) -> None:

@@ -20,6 +20,7 @@ from workbench.data.rows import Rows
 from workbench.preset import Preset, saving
 from workbench.preset.saving import NotSaved
 from workbench.screen.bench import fitting
+from workbench.screen.bench.rows import held_at, rows_of
 from workbench.screen.bench.saving import first_line
 from workbench.screen.dialogs.corpus import RawText
 
@@ -306,7 +307,7 @@ async def test_typing_a_text_shows_its_figures_and_its_rows(app: Any) -> None:
         await settled(pilot)
         bench = pilot.app.bench
         assert (bench.draft.data.text, bench.draft.batch.T) == ("To be\nor not.", 4)
-        assert bench.rows(bench.held(0)).starts == 9
+        assert rows_of(bench, held_at(bench, 0)).starts == 9
 
 
 async def test_a_terminals_paste_ends_its_lines_as_ours(app: Any) -> None:

@@ -6,7 +6,7 @@ trial.py      one experiment in a process of its own: `training/trials` is its o
 fit.py        the largest and the fastest B, by full steps in fresh processes
 search.py     which size to run next; sizes.py: memory as people write it
 scenarios.py  all at once, small without accumulation, small with it: under one limit
-check.py      accumulation, the mini-batch gradient, the last position: figures beside what theory says
+check.py      accumulation, the mini-batch gradient, the last position; checks/ has their words, theory beside figures
 grid.py       a sweep before it starts: the presets of its runs, each on a schedule of its own
 sweep.py      runs for every value of a setting, at equal steps, tokens or seconds
 compare.py    runs side by side: what differs, and whether by more than the spread of seeds

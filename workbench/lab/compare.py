@@ -156,9 +156,12 @@ def compare(paths: Sequence[Path], x: X = "steps", *, slugs: Mapping[Path, str] 
     ]
     groups = _grouped(runs, slugs or {})
     for run in runs:
+        if not run.figures["steps"] and not run.broken:
+            raise UsageError(f"{run.path.name}: its worker has made no step yet; leave it out")
         if x not in run.figures and not run.broken:
-            why = "its worker has made no step yet" if "loss_0" not in run.figures else f"nothing tells its {x}"
-            raise UsageError(f"{run.path.name}: {why}; leave it out, or choose another --x ({', '.join(XS)})")
+            raise UsageError(
+                f"{run.path.name}: nothing tells its {x}; leave it out, or choose another --x ({', '.join(XS)})"
+            )
     at = _common(runs, x)
     windows = all(run.preset.data.layout == "windows" for run in runs)
     unit = {"tokens": "examples" if windows else "tokens", "flops": "FLOPs"}.get(x, str(x))
@@ -204,7 +207,7 @@ def _grouped(runs: Sequence[Ran], slugs: Mapping[Path, str]) -> list[Group]:
         edits = [(e["step"], e["changes"]) for e in read_events(run.path) if e.get("type") == "edit"]
         alike = {key: value for key, value in labels.flat(run.preset).items() if key not in labels.APART}
         found.setdefault(repr((alike, edits, run.fingerprint)), []).append(run)
-    groups, taken = [], set()
+    groups, taken, slugs_taken = [], set(), set()
     for members in found.values():
         label = members[0].label or (members[0].preset.name if len(found) == 1 else "")
         if any(e.get("type") == "edit" for e in read_events(members[0].path)):
@@ -213,7 +216,13 @@ def _grouped(runs: Sequence[Ran], slugs: Mapping[Path, str]) -> list[Group]:
             label = f"{label} {members[0].path.name}".strip()
         taken.add(label)
         named = tuple(Ran(**vars(run) | {"label": label}) for run in members)
-        groups.append(Group(label, slugs.get(members[0].path) or labels.slug(label), named))
+        slug = first = slugs.get(members[0].path) or labels.slug(label)
+        for number in itertools.count(2):  # two values may be written alike: neither's figures replace the other's
+            if slug not in slugs_taken:
+                break
+            slug = f"{first}_{number}"
+        slugs_taken.add(slug)
+        groups.append(Group(label, slug, named))
     return groups
 
 

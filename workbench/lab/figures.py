@@ -8,7 +8,6 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -18,13 +17,9 @@ from workbench.runs import settings
 from workbench.runs.events import Event, latest, read_events
 from workbench.runs.records import CLIPPED, SPIKE, Records, StepReader
 
-Reached = Literal["val", "train"]
-
 MOST = 500
 """Records at a run's end that its loss and its noise are told from, at most."""
 _PIECE = 32_768
-_AVERAGE, _SETTLED = 0.99, 20
-"""Level of the moving average that tells when a training loss was reached; records before it is believed."""
 
 
 def last_records(n: int) -> int:
@@ -79,17 +74,7 @@ def _of_records(run: Path, events: list[Event], reader: StepReader, n: int) -> d
     }  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------ of some records
-
-
-def loss_at(run: Path, step: int) -> float | None:
-    """The loss of record `step`, measured before update step + 1."""
-    return _field(run, step, "loss")
-
-
-def lr_at(run: Path, step: int) -> float | None:
-    """The lr that record `step` was taken with."""
-    return _field(run, step, "lr")
+# ------------------------------------------------------------------------------------------ of some of it
 
 
 def mean_loss(run: Path, begin: int = 0, end: int | None = None) -> float | None:
@@ -118,67 +103,10 @@ def noise(run: Path, begin: int = 0, end: int | None = None) -> float | None:
     return math.sqrt(max(yy - xy * xy / xx, 0.0) / (n - 2))
 
 
-def clipped_share(run: Path, begin: int = 0, end: int | None = None) -> float | None:
-    """The part of these steps whose gradient was clipped."""
-    clipped = count = 0
-    for records in _slice(run, begin, end):
-        clipped += int(np.count_nonzero(records["flags"] & CLIPPED))
-        count += len(records)
-    return clipped / count if count else None
-
-
-def clip_coefficient(run: Path, begin: int = 0, end: int | None = None) -> float | None:
-    """The mean of min(1, clip/‖g‖) over these steps: 1 where nothing was clipped."""
-    clip, total, count = _clip_at(run, read_events(run)), 0.0, 0
-    for records in _slice(run, begin, end):
-        total += float(_coefficients(records, clip).sum())
-        count += len(records)
-    return total / count if count else None
-
-
-# ------------------------------------------------------------------------------------------ evals, and to a loss
-
-
-def val_loss_at(run: Path, step: int) -> float | None:
-    """The validation loss after exactly `step` updates, where there was an eval."""
-    return next((e.get("val_loss") for e in _evals(read_events(run)) if e["step"] == step), None)
-
-
-def steps_to(run: Path, loss: float, by: Reached = "val") -> int | None:
-    """Updates done when a loss was first reached, at or under it.
-
-    val: at the first eval that says so. train: when the moving average (0.99) of the training loss did, after 20
-    records at least.
-    """
-    if by == "val":
-        found = (e for e in _evals(read_events(run)) if e.get("val_loss") is not None and e["val_loss"] <= loss)
-        return next((int(e["step"]) for e in found), None)
-    average, weight, done = 0.0, 1.0, 0
-    for records in _slice(run, 0, None):
-        for value in records["loss"].tolist():
-            done += 1
-            average = _AVERAGE * average + (1 - _AVERAGE) * value
-            weight *= _AVERAGE
-            if done >= _SETTLED and average / (1 - weight) <= loss:
-                return done
-    return None
-
-
-def tokens_to(run: Path, loss: float, by: Reached = "val") -> int | None:
-    """Tokens (examples, for windows) read by then."""
-    found = _by_then(run, loss, by, "tokens")
-    return None if found is None else int(found)
-
-
-def seconds_to(run: Path, loss: float, by: Reached = "val") -> float | None:
-    """Seconds of training by then: no eval, sample, save or pause among them."""
-    return _by_then(run, loss, by, "time")
-
-
-def weights(run: Path) -> str | None:
-    """What the initial parameters hash to; None of a run whose worker did not say."""
-    start = latest(read_events(run), "start")
-    return start.get("weights") if start else None
+def steps_to(run: Path, loss: float) -> int | None:
+    """Updates done at the first eval whose validation loss is at or under `loss`."""
+    found = (e for e in _evals(read_events(run)) if e.get("val_loss") is not None and e["val_loss"] <= loss)
+    return next((int(e["step"]) for e in found), None)
 
 
 # ------------------------------------------------------------------------------------------ along an axis
@@ -231,16 +159,6 @@ def _slice(run: Path, begin: int, end: int | None) -> Iterator[Records]:
     reader = StepReader(run)
     first, last, _ = slice(begin, end).indices(len(reader))
     return _pieces(reader, first, last)
-
-
-def _field(run: Path, step: int, name: str) -> float | None:
-    records = StepReader(run).read(max(step, 0), step + 1)
-    return _finite(float(records[name][0])) if len(records) else None
-
-
-def _by_then(run: Path, loss: float, by: Reached, name: str) -> float | None:
-    steps = steps_to(run, loss, by)
-    return 0.0 if steps == 0 else None if steps is None else _field(run, steps - 1, name)
 
 
 def _tokens_at(reader: StepReader) -> Callable[[int], float]:

@@ -6,13 +6,14 @@ try for the largest. Tokens per step are held by moving accum. Nothing stays on 
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
 from workbench.data.rows import Rows
+from workbench.data.scan import Progress
 from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.lab import search
@@ -28,8 +29,6 @@ MOST_B = 2**20
 """The preset's own bound."""
 AS_FAST = 0.97
 """Sizes that reach this share of the fastest are told as being as fast: two runs of one size differ by as much."""
-
-Progress = Callable[[str, float | None], None]
 
 
 @dataclass
@@ -55,6 +54,10 @@ class Wanted:
             near = f"{below:,} or {below + per_row:,}" if below else f"{per_row:,}"
             raise UsageError(f"--tokens {tokens}: expected whole rows of T = {per_row} tokens, such as {near}")
         self.rows = tokens // per_row
+        if self.rows > MOST_B:
+            raise UsageError(
+                f"--tokens {tokens:,}: expected at most {MOST_B:,} rows a step, which is {MOST_B * per_row:,}"
+            )
 
 
 @dataclass
@@ -90,10 +93,12 @@ def fit(wanted: Wanted, hear: Hear, progress: Progress = lambda what, share: Non
         if B is None:
             break
         accum = accum_for(wanted.rows, B)
-        hear({"type": "phase", "phase": f"B = {B:,}", "percent": None})
+        size = f"B = {B:,}"
+        hear({"type": "phase", "phase": size, "percent": None})
         line = search.line(tried)
         predicted = round(line.at(B)) if line else None
-        probes.append(_probe(wanted, B, accum, machine["limit_bytes"], told) | {"predicted_bytes": predicted})
+        found = _probe(wanted, B, accum, machine["limit_bytes"], within(size, told))
+        probes.append(found | {"predicted_bytes": predicted})
         hear(probes[-1])
     return _result(wanted, sizes, sorted(probes, key=lambda p: p["B"]), machine)
 
@@ -152,6 +157,11 @@ def probe(asked: Told, hear: Hear) -> Told:
         with contextlib.suppress(OutOfMemory):
             trial("probe", asked | {"limit_bytes": asked["limit_bytes"] * 3 // 2, "timed": False})
         raise OutOfMemory("out of memory: a library crashed when it was refused more") from None
+
+
+def within(what: str, hear: Hear) -> Hear:
+    """Hears a trial that is run for `what`: its phases are said with that, as in "B = 48: measuring memory"."""
+    return lambda told: hear(told | {"phase": f"{what}: {told['phase']}"} if told["type"] == "phase" else told)
 
 
 def why(error: OutOfMemory) -> str:

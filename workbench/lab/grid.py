@@ -153,6 +153,8 @@ def plan(
     Raises UsageError with everything that is wrong with any of its presets.
     """
     swept = dict(swept)
+    if "name" in swept:
+        raise UsageError("--set name=…: it changes nothing that a run does; sweep another key")
     given = swept.pop("seed", None)
     if given and seeds > 1:
         raise UsageError("--set seed=… and --seeds: one or the other")

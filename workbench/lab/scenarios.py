@@ -1,12 +1,12 @@
 """Three ways to read the same tokens under one memory limit: all at once, small steps, small steps accumulated."""
 
-from collections.abc import Callable
 from math import sqrt
 
 from workbench.data.corpus import open_corpus
 from workbench.data.rows import Rows
+from workbench.data.scan import Progress
 from workbench.errors import UsageError
-from workbench.lab.fit import probe, request, why
+from workbench.lab.fit import probe, request, why, within
 from workbench.lab.sizes import written
 from workbench.lab.trial import Hear, OutOfMemory, Told, trial
 from workbench.plan import arithmetic
@@ -18,10 +18,6 @@ ACCUM = 16
 """Micro-batches of the third scenario: each holds a sixteenth of the step."""
 SPREAD_OF = 16
 """Steps whose losses are compared: what they spread is then known to about a fifth."""
-INNER_PHASES = ("loading torch", "warming up", "measuring memory", "measuring seconds", "measuring noise")
-"""What a trial says it is doing, whichever size it runs."""
-
-Progress = Callable[[str, float | None], None]
 
 
 def scenarios(
@@ -29,8 +25,8 @@ def scenarios(
 ) -> Told:
     """Run A, B and C under `limit` bytes, or under a limit between what A and B need, which is measured first.
 
-    Returns the `scenarios` object. Raises UsageError where `tokens` are no whole rows, or too few to be split; and
-    where the limit given is too small for B, OutOfMemory.
+    Returns the `scenarios` object. Raises UsageError where `tokens` are no whole rows, or too few to be split.
+    A scenario that does not fit is told as such, B and C too where the limit that was given is too small for them.
     """
     unit = arithmetic.unit(preset.data.tokenizer, preset.data.layout)
     rows, small, accum = _split(preset, tokens or TOKENS, unit)
@@ -40,8 +36,9 @@ def scenarios(
         limit = _between(preset, rows, small, hear, figures)
     told = []
     for name, B, times in (("A", rows, 1), ("B", small, 1), ("C", small, accum)):
-        hear({"type": "phase", "phase": f"{name}: B = {B:,}, accum = {times:,}", "percent": None})
-        told.append(_run(preset, name, B, times, limit, hear, unit))
+        what = f"{name}: B = {B:,}, accum = {times:,}"
+        hear({"type": "phase", "phase": what, "percent": None})
+        told.append(_run(preset, name, B, times, limit, _phases(what, hear), unit))
         hear(told[-1])
     figures |= _figures(told, limit)
     return {
@@ -71,9 +68,10 @@ def _between(preset: Preset, rows: int, small: int, hear: Hear, figures: dict[st
     """Half way from what a small micro-batch holds to what all rows would, by a line through two that are run."""
     peaks = []
     for B in (small, 2 * small):
-        hear({"type": "phase", "phase": f"choosing a limit: B = {B:,}", "percent": None})
+        what = f"choosing a limit: B = {B:,}"
+        hear({"type": "phase", "phase": what, "percent": None})
         edits = {"batch.B": B, "batch.accum": 1}
-        peaks.append(trial("probe", request(preset, edits, limit=None, steps=2), _phases(hear))["memory_bytes"])
+        peaks.append(trial("probe", request(preset, edits, limit=None, steps=2), _phases(what, hear))["memory_bytes"])
     expected = peaks[0] + (peaks[1] - peaks[0]) * (rows - small) // small
     figures |= {"expected_A_bytes": expected}
     return int(peaks[0] + expected) // 2
@@ -89,7 +87,7 @@ def _run(preset: Preset, name: str, B: int, accum: int, limit: int, hear: Hear, 
     size = f"B = {B:,}" + (f", accum = {accum:,}" if accum > 1 else "")
     asked = request(preset, edits, limit=limit, steps=2, spread=SPREAD_OF)
     try:
-        result = probe(asked, _phases(hear))
+        result = probe(asked, hear)
     except OutOfMemory as error:
         return told | {
             "reason": why(error),
@@ -103,8 +101,8 @@ def _run(preset: Preset, name: str, B: int, accum: int, limit: int, hear: Hear, 
     return told | {"state": "done", "memory_bytes": memory, "loss_spread": spread, "sentence": sentence}
 
 
-def _phases(hear: Hear) -> Hear:
-    return lambda told: hear(told) if told["type"] == "phase" else None
+def _phases(what: str, hear: Hear) -> Hear:
+    return within(what, lambda told: hear(told) if told["type"] == "phase" else None)
 
 
 def _figures(told: list[Told], limit: int) -> dict[str, float]:

@@ -2,22 +2,17 @@
 
 import contextlib
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from workbench import preset as presets
 from workbench.errors import DataError, UsageError, WorkbenchError
 from workbench.lab.compare import BROKEN, Comparison, X, compare
 from workbench.lab.grid import Cell, Grid
-from workbench.lab.trial import trial
+from workbench.lab.trial import Hear, Told, trial
 from workbench.preset import Preset
 from workbench.runs import FORMAT, status
 from workbench.runs.launch import Launch
 from workbench.runs.records import StepReader
-
-Told = dict[str, Any]
-Hear = Callable[[Told], None]
 
 _EVERY = 0.25
 """Seconds between two looks at the run that trains."""

@@ -205,7 +205,8 @@ def mixed(value: Fraction) -> str:
     if not rest:
         return f"{whole:,}"
     parts = [f"{whole:,}"] if whole else []
-    return f"{' '.join([*parts, f'{rest:,}/{value.denominator:,}'])} ({float(value):,.4g})"
+    decimal = f"{float(value):,.4g}" if whole < 1000 else f"{float(value):,.3f}"  # never as if it were whole
+    return f"{' '.join([*parts, f'{rest:,}/{value.denominator:,}'])} ({decimal})"
 
 
 def _factors(layout: str) -> tuple[str, ...]:

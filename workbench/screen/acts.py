@@ -7,6 +7,7 @@ from textual import work
 
 from workbench.runs import settings
 from workbench.screen.bench.edits import number, sentence
+from workbench.screen.bench.rows import shown_step
 from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.frame.slots import BATCH
 from workbench.screen.knobs.knobs import lr_changes
@@ -174,7 +175,7 @@ class Acts:
 
     def action_rows(self, by: int) -> None:
         bench = self._main.bench
-        bench.step = max(0, bench.shown_step + by)
+        bench.step = max(0, shown_step(bench) + by)
         bench.starts = None
         self._main.refresh_now("rows")
 
@@ -186,7 +187,7 @@ class Acts:
             "Or row starts of your own: @0,2,10,2"
         )
         answer = await self._main.app.push_screen_wait(
-            Line("Go to", words, str(bench.shown_step), check=self._wrong_step)
+            Line("Go to", words, str(shown_step(bench)), check=self._wrong_step)
         )
         if answer:
             self._go_to(answer)

@@ -15,7 +15,6 @@ from torch import Tensor
 from workbench import preset as presets
 from workbench.data.batches import batch
 from workbench.data.corpus import Corpus
-from workbench.data.counter import key_of
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
 from workbench.errors import UsageError
@@ -30,14 +29,13 @@ from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
 from workbench.training.inspection import Inspection, MicroBatches
 from workbench.training.journal import Journal
-from workbench.training.models import Model
+from workbench.training.models import Model, seed_dropout
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Edit, Leave, Position, Rewind
 from workbench.training.sampling import generate
-from workbench.training.steering import Gait, Steering
+from workbench.training.steering import Gait, Steering, changes_of, top_of
 from workbench.training.step import Update, optimizer_step
 
-_DROPOUT = 4  # the purpose that keeps dropout's draws apart from those of rows and weights
 WORLD, RANK = 1, 0  # one process trains here
 
 
@@ -126,7 +124,7 @@ class Loop:
         B, T, accum = p.batch.B, p.batch.T, p.batch.accum
         lr = lr_of(p, at.step)
         if p.model.kind == "gpt" and p.model.dropout > 0:
-            torch.manual_seed(key_of(p.seed, _DROPOUT, at.step, RANK))
+            seed_dropout(p.seed, at.step, RANK)
         if self._journal.phase != "training":
             self._journal.tell(phase="training")
         if self._resolved.compile and not self._compiled:
@@ -321,10 +319,10 @@ class Loop:
             if name in ("stop", "rewind"):
                 raise Leave("stopped", 0, command=command) if name == "stop" else Rewind(command)
             if name == "set":
-                self._edit(Edit(self.at.step, _changes_of(args), command.id))
+                self._edit(Edit(self.at.step, changes_of(args), command.id))
             elif name == "inspect":
                 if not self._inspection:
-                    self._inspection = Inspection(_top_of(args))
+                    self._inspection = Inspection(top_of(args))
                 self._inspection.ids.append(command.id)
                 self.steering.acknowledge([command])
                 return
@@ -396,20 +394,6 @@ class Loop:
         path, hash_ = inspection.write(self._journal.run, self._inside, about)
         for id in inspection.ids:
             self.steering.finish(id, "applied", file=f"inspect/{path.name}", hash=hash_)
-
-
-def _changes_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    changes = arguments.get("changes")
-    if not isinstance(changes, dict) or not changes:
-        raise UsageError("set: expected `changes`, an object of keys and values")
-    return changes
-
-
-def _top_of(arguments: dict[str, Any]) -> int:
-    top = arguments.get("top", 5)
-    if not isinstance(top, int) or isinstance(top, bool):
-        raise UsageError(f"inspect: top is {top!r:.40}; expected how many guesses to tell, a whole number")
-    return top
 
 
 def _exp(loss: float) -> float:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from workbench.data.counter import key_of
 from workbench.preset import ModelTable
 
-_INIT = 3  # the purpose that keeps these draws apart from those of rows and dropout
+_INIT, _DROPOUT = 3, 4  # the purposes that keep these draws apart from each other, and from those of rows
 _WHOLE = 2**17
 """Values of a tensor that are hashed one by one: half a gigabyte of weights would take 0.6 s, this takes 0.1."""
 
@@ -35,6 +35,11 @@ def build(table: ModelTable, *, vocab: int, T: int, seed: int) -> "Model":
         model = Bigram(vocab)
     model.initialise(generator)
     return model
+
+
+def seed_dropout(seed: int, step: int, rank: int = 0) -> None:
+    """Have dropout draw its masks by the step's number: a resume draws those of the run, and a trial too."""
+    torch.manual_seed(key_of(seed, _DROPOUT, step, rank))
 
 
 def fingerprint(model: nn.Module) -> str:

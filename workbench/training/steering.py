@@ -7,6 +7,7 @@ what was written before this attempt began is answered `expired`. How fast a run
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from workbench.errors import UsageError
 from workbench.runs.commands import Bad, Command, Inbox
@@ -158,3 +159,19 @@ class Gait:
     def finish_step(self) -> None:
         """Do not stop inside this step again."""
         self._micro = None
+
+
+def changes_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The changes that a `set` asks for. Raises UsageError."""
+    changes = arguments.get("changes")
+    if not isinstance(changes, dict) or not changes:
+        raise UsageError("set: expected `changes`, an object of keys and values")
+    return changes
+
+
+def top_of(arguments: dict[str, Any]) -> int:
+    """How many guesses an `inspect` asks for. Raises UsageError."""
+    top = arguments.get("top", 5)
+    if not isinstance(top, int) or isinstance(top, bool):
+        raise UsageError(f"inspect: top is {top!r:.40}; expected how many guesses to tell, a whole number")
+    return top

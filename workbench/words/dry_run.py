@@ -5,6 +5,7 @@ from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
 from workbench.data.visible import visible
 from workbench.headless.lines import Preparing
+from workbench.lab.sizes import written
 from workbench.plan import arithmetic, memory, parameters
 from workbench.preset import Preset, pin_context, to_document
 from workbench.runs import FORMAT
@@ -49,20 +50,12 @@ def tell(preset: Preset, *, json: bool, progress: Preparing) -> int:
     print(f"\nparameters{'':{width - 10}}  {parameters.total(items):>14,}")
     for item in items:
         print(f"  {item.name:<{width}}{item.count:>14,}")
-    print(f"\nmemory, estimated{'':{max(0, width - 17)}}  {_size(sum(i.count for i in bytes_)):>14}")
+    print(f"\nmemory, estimated{'':{max(0, width - 17)}}  {written(sum(i.count for i in bytes_)):>14}")
     print(f"  at its largest moment: {largest.name}")
     for item in bytes_:
-        print(f"  {item.name:<{width}}{_size(item.count):>14}")
+        print(f"  {item.name:<{width}}{written(item.count):>14}")
     print(f"\ntokens a step   {per_step:,} = B {b.B}{'' if windows else f' · T {b.T}'} · accum {b.accum}")
     print(f"steps an epoch  {arithmetic.rounded(per_epoch)}")
     unit = arithmetic.unit(p.data.tokenizer, p.data.layout)
     print(arithmetic.sentence(per_step=per_step, train=train.n, steps=p.schedule.steps, unit=unit))
     return 0
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            break
-        count /= 1024
-    return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"

@@ -1,7 +1,6 @@
 """`workbench fit`: the largest B that fits and the fastest, measured; or three scenarios under one memory limit."""
 
 import argparse
-import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.headless.lines import Preparing, narrate
 from workbench.lab import fit, scenarios, sizes
-from workbench.lab.trial import Hear, OutOfMemory, Told
+from workbench.lab.trial import OutOfMemory, Told
 from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.preset import Preset
-from workbench.preset.saving import lost_comments, save, target
 from workbench.runs import FORMAT
 from workbench.runs.files import dump
+from workbench.words import saving
 
 _BAR = 14
 """Columns of a bar: two of them and their figures are 80 columns."""
@@ -31,21 +30,18 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="2GiB, 512MiB, …: what training may hold (default: the card's free memory, or 75%% of the computer's)",
     )  # fmt: skip
     parser.add_argument(
-        "--tokens", type=_whole, metavar="N",
+        "--tokens", type=options.whole, metavar="N",
         help="targets a step, held by moving accum (default: the preset's; with --scenarios 32,768)",
     )  # fmt: skip
     parser.add_argument(
-        "--max-B", type=_whole, metavar="N", help="run no larger B (default: the training split's rows)"
+        "--max-B", type=options.whole, metavar="N", help="run no larger B (default: the training split's rows)"
     )
-    parser.add_argument(
-        "--steps", type=_whole, default=None, metavar="N", help=f"full steps of every size (default: {fit.STEPS})"
-    )
+    parser.add_argument("--steps", type=_steps, metavar="N", help=f"full steps of every size (default: {fit.STEPS})")
     parser.add_argument(
         "--scenarios", action="store_true", help="all at once, small without accum, small with it: under one limit"
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the preset; repeatable")
-    parser.add_argument("--save", metavar="PATH", help="write the preset with the fastest B that holds tokens a step")
-    parser.add_argument("--force", action="store_true", help="let --save replace a file")
+    saving.declare(parser, "the fastest B that holds tokens a step")
     options.json(parser)
 
 
@@ -53,13 +49,13 @@ def run(a: argparse.Namespace) -> int:
     """Find the largest B that fits and the fastest, by full steps in fresh processes: forward, backward, optimizer,
     evaluation, and compiling where the preset asks for it. No size is named that was not run. On a CPU the limit
     stands for a card: it counts what training holds, not Python and torch themselves. Exit code 4 where not even
-    B = 1 fits."""
-    if a.force and not a.save:
-        raise UsageError("--force goes with --save")
-    given = [name for name, there in (("--max-B", a.max_B), ("--steps", a.steps), ("--save", a.save)) if there]
+    B = 1 fits, or scenario B does not."""
+    given = [
+        name for name, there in (("--max-B", a.max_B), ("--steps", a.steps), ("--save", a.save)) if there is not None
+    ]
     if a.scenarios and given:
         raise UsageError(f"{', '.join(given)}: not with --scenarios, which runs three given sizes and saves none")
-    path = _target(a.save, force=a.force) if a.save else None  # before minutes are spent
+    path = saving.target(a)  # before minutes are spent
     loaded = presets.load(a.preset, sets=a.set)
     for note in loaded.notes:
         narrate(note)
@@ -70,9 +66,7 @@ def run(a: argparse.Namespace) -> int:
 
 
 def _fit(a: argparse.Namespace, preset: Preset, preparing: Preparing, path: Path | None) -> int:
-    wanted = fit.Wanted(
-        preset, limit=a.memory_limit, tokens=a.tokens, max_B=a.max_B, steps=max(2, a.steps or fit.STEPS)
-    )
+    wanted = fit.Wanted(preset, limit=a.memory_limit, tokens=a.tokens, max_B=a.max_B, steps=a.steps or fit.STEPS)
     table = _Growing(a.json, preparing, _HEADER, _row)
     told = fit.fit(wanted, table.hear, preparing)
     preparing.done()
@@ -96,6 +90,8 @@ def _scenarios(a: argparse.Namespace, preset: Preset, preparing: Preparing) -> i
     else:
         for line in ("", *told["sentences"]):
             print(line)
+    if told["scenarios"][1]["state"] != "done":
+        raise OutOfMemory(f"not even {told['scenarios'][1]['sentence']}")
     return 0
 
 
@@ -111,21 +107,13 @@ class _Growing:
 
     def __init__(self, json: bool, preparing: Preparing, header: str, row: Any) -> None:
         self._json, self._preparing, self._header, self._row = json, preparing, header, row
-        self._doing = ""
 
-    @property
-    def hear(self) -> Hear:
-        return self._hear
-
-    def _hear(self, told: Told) -> None:
+    def hear(self, told: Told) -> None:
         if self._json:
             _tell(told)
             return
         if told["type"] == "phase":
-            # A size, and what is done with it: "B = 48: measuring memory".
-            inner = told["phase"] in scenarios.INNER_PHASES
-            self._doing = self._doing if inner else told["phase"]
-            self._preparing(f"{self._doing}: {told['phase']}" if inner else self._doing, None)
+            self._preparing(told["phase"], None)
             return
         self._preparing.done()
         if self._header:
@@ -179,21 +167,12 @@ def _seconds(seconds: float) -> str:
 # ------------------------------------------------------------------------------------------ saving
 
 
-def _target(written: str, *, force: bool) -> Path:
-    path = target(written)
-    if path.exists() and not force:
-        lost = lost_comments(path)
-        losing = f", and its comments ({lost}) would be lost" if lost else ""
-        raise UsageError(f"{path} is there already{losing}; --force replaces it, or name another")
-    return path
-
-
 def _offer(a: argparse.Namespace, preset: Preset, choice: Told, path: Path | None) -> None:
     """Save the fastest B that holds the tokens a step, or say with which options a run has it."""
     edits = {"batch.B": choice["B"], "batch.accum": choice["accum"]}
     if path:
-        save(path, presets.apply(preset, edits, source="--save"))
-        narrate(f"saved {path} with B = {choice['B']}, accum = {choice['accum']}")
+        named = f" with B = {choice['B']}, accum = {choice['accum']}"
+        saving.save(path, presets.apply(preset, edits, source="--save"), named=named)
     elif not a.json:
         sets = "".join(f" --set {visible(text)}" for text in a.set)
         print(f"\n  workbench {visible(a.preset)}{sets} --set B={choice['B']} --set accum={choice['accum']}")
@@ -204,15 +183,16 @@ def _offer(a: argparse.Namespace, preset: Preset, choice: Told, path: Path | Non
 # ------------------------------------------------------------------------------------------ options
 
 
+def _steps(text: str) -> int:
+    if text.isdecimal() and len(text) <= 6 and int(text) >= 2:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"{text[:40]!r}: expected a whole number from 2, the first step that finds the optimizer's state, to 999,999"
+    )
+
+
 def _memory(text: str) -> int:
     try:
         return sizes.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _whole(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if (value := int(text.replace(",", ""))) >= 1:
-            return value
-    raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")

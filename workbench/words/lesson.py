@@ -98,7 +98,7 @@ def _check(lesson: lessons.Lesson, *, part: int | None, runs: str | None, json: 
     if json:
         print(dump({"format": FORMAT, "type": "lesson", "lesson": lesson.name, "ok": ok, "seconds": seconds}))
     else:
-        print(f"{lesson.name}: {'as expected' if ok else 'not as expected'}, {seconds:.1f} s")
+        print(f"{visible(lesson.name)}: {'as expected' if ok else 'not as expected'}, {seconds:.1f} s")
         for line in _failures(lesson, done):
             narrate(line)
     return 0 if ok else 1
@@ -109,7 +109,7 @@ def _interrupted(number: int, frame: FrameType | None) -> None:
 
 
 def _tell(lesson: lessons.Lesson, checked: Checked) -> None:
-    print(f"{lesson.name} {checked.part.number}: {visible(checked.part.title)}, {checked.seconds:.1f} s")
+    print(f"{visible(lesson.name)} {checked.part.number}: {visible(checked.part.title)}, {checked.seconds:.1f} s")
     lines = [("", "measured", "theory", "expected"), *_rows(checked)]
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     for what, measured, theory, expected in lines:

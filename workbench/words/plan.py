@@ -11,19 +11,23 @@ from typing import Any
 from workbench import options
 from workbench import preset as presets
 from workbench.data.corpus import Corpus, open_corpus
+from workbench.data.rows import Rows
 from workbench.data.visible import visible
 from workbench.errors import DataError, UsageError
 from workbench.headless.lines import Preparing, narrate
+from workbench.lab import sizes
 from workbench.lab.planned import Planned, document, planned
 from workbench.plan import arithmetic, parameters, scaling
 from workbench.plan.derivation import Step, derivation
 from workbench.plan.planner import NotWhole, Plan, solve
 from workbench.plan.totals import TOTALS
 from workbench.preset import Preset
-from workbench.preset.saving import lost_comments, save, target
 from workbench.runs import FORMAT, directory
 from workbench.runs.files import dump
+from workbench.words import saving
 
+_SLOWEST = 1e-6
+"""Tokens a second that a time can be told of."""
 _WIDE = 96
 """Columns of a value; a longer one goes on below."""
 
@@ -32,21 +36,20 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "preset", nargs="?", metavar="PRESET", help="a TOML file, a shipped preset's name, or - for stdin"
     )
-    parser.add_argument("--tokens", type=_whole, metavar="N", help="targets a step, on all ranks")
+    parser.add_argument("--tokens", type=options.whole, metavar="N", help="targets a step, on all ranks")
     for name, what in (
         ("T", "tokens a row"),
         ("B", "rows a micro-batch"),
         ("accum", "micro-batches a step"),
-        ("world", "ranks that train together (default: 1)"),
     ):
-        parser.add_argument(f"--{name}", type=_whole, metavar="N", help=what)
+        parser.add_argument(f"--{name}", type=options.whole, metavar="N", help=what)
+    parser.add_argument("--world", type=options.world, metavar="N", help="ranks that train together (default: 1)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the preset; repeatable")
     parser.add_argument("--rate", type=_rate, metavar="TOKENS_PER_S", help="of all ranks together, instead of a run's")
     parser.add_argument(
         "--scale", choices=scaling.RULES, help="how lr goes with tokens a step (default: the optimizer's own rule)"
     )
-    parser.add_argument("--save", metavar="PATH", help="write the preset with this B, T, accum and lr")
-    parser.add_argument("--force", action="store_true", help="let --save replace a file")
+    saving.declare(parser, "this B, T, accum and lr")
     parser.add_argument("--derive", action="store_true", help="the five steps that lead there")
     parser.add_argument("--totals", action="store_true", help="what known models took a step, with sources")
     options.runs_dir(parser)
@@ -63,18 +66,19 @@ def run(a: argparse.Namespace) -> int:
         raise UsageError(
             "which preset? name a TOML file or a shipped preset, as in `workbench plan char --tokens 16384`"
         )
-    if a.force and not a.save:
-        raise UsageError("--force goes with --save")
+    path = saving.target(a)
     loaded = presets.load(a.preset, sets=a.set)
     for note in loaded.notes:
         narrate(note)
     plan = _solved(a, loaded.preset)
     corpus, note = _text(loaded.preset, quiet=a.json)
+    if corpus:
+        _check_T(loaded.preset, plan, corpus)
     rule = a.scale or scaling.default_rule(loaded.preset.optimizer.kind)
     runs = directory.runs_folder(a.runs_dir)
     p = planned(loaded.preset, plan, rule=rule, corpus=corpus, runs=runs, rate=a.rate)
-    if a.save:
-        _save(a, p)
+    if path:
+        _save(path, p)
     if a.json:
         print(dump(_document(a, p, note)))
         return 0
@@ -103,6 +107,12 @@ def _solved(a: argparse.Namespace, preset: Preset) -> Plan:
         return solve(given, layout=preset.data.layout)
     except NotWhole as error:
         raise UsageError(str(error)) from None
+
+
+def _check_T(preset: Preset, plan: Plan, corpus: Corpus) -> None:
+    """Refuse, as a run would, a T of which the text has no row."""
+    planned_T = presets.apply(preset, {"batch.T": plan.T}, source="plan")
+    Rows.of(planned_T, tokens=corpus.splits["train"].n)
 
 
 def _text(preset: Preset, *, quiet: bool) -> tuple[Corpus | None, str]:
@@ -201,9 +211,9 @@ def _lr(p: Planned) -> Iterator[tuple[str, str]]:
 
 def _memory(p: Planned) -> Iterator[tuple[str, str]]:
     if p.memory:
-        yield "memory", f"{_size(parameters.total(p.memory))} on each device, estimated"
+        yield "memory", f"{sizes.written(parameters.total(p.memory))} on each device, estimated"
         for item in p.memory:
-            yield "", f"{_size(item.count):>9}  {item.name}"
+            yield "", f"{sizes.written(item.count):>9}  {item.name}"
 
 
 def _steps(a: argparse.Namespace, p: Planned) -> list[Step]:
@@ -225,16 +235,8 @@ def _print_totals(*, json: bool) -> None:
 # ------------------------------------------------------------------------------------------ saving
 
 
-def _save(a: argparse.Namespace, p: Planned) -> None:
-    """Write the planned preset. Raises UsageError where a file is there and may not be replaced."""
-    path = target(a.save)
-    lost = lost_comments(path) if path.exists() else 0
-    comments = f"{lost} comment{'' if lost == 1 else 's'}"
-    if path.exists() and not a.force:
-        losing = f", and its {comments} would be lost" if lost else ""
-        raise UsageError(f"{path} is there already{losing}; --force replaces it, or name another")
-    save(path, p.preset)
-    narrate(f"saved {path}" + (f"; {comments} lost: values only are written" if lost else ""))
+def _save(path: Path, p: Planned) -> None:
+    saving.save(path, p.preset)
     if p.preset.optimizer.lr != p.lr_before:
         narrate(f"lr = {p.preset.optimizer.lr:g} in it, scaled by rule {p.rule}; --scale none keeps {p.lr_before:g}")
     if p.plan.world > 1:
@@ -244,18 +246,13 @@ def _save(a: argparse.Namespace, p: Planned) -> None:
 # ------------------------------------------------------------------------------------------ words and numbers
 
 
-def _whole(text: str) -> int:
-    with contextlib.suppress(ValueError):
-        if (value := int(text.replace(",", ""))) >= 1:
-            return value
-    raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 1")
-
-
 def _rate(text: str) -> float:
     with contextlib.suppress(ValueError):
-        if 0 < (value := float(text)) < float("inf"):
+        if _SLOWEST <= (value := float(text)) <= options.LARGEST:
             return value
-    raise argparse.ArgumentTypeError(f"{text!r}: expected tokens a second, a number over 0")
+    raise argparse.ArgumentTypeError(
+        f"{text[:40]!r}: expected tokens a second, a number over 0 (from {_SLOWEST:g} to {options.LARGEST:g})"
+    )
 
 
 def _si(count: float) -> str:
@@ -265,14 +262,6 @@ def _si(count: float) -> str:
             break
         count /= 1000
     return f"{count:,.3g}{unit}" if count < 999.5 else f"{count:,.0f}{unit}"
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024 or unit == "GiB":
-            break
-        count /= 1024
-    return f"{count:,.0f} {unit}" if unit == "B" else f"{count:,.1f} {unit}"
 
 
 def _duration(seconds: float) -> str:

@@ -82,8 +82,15 @@ def run(a: argparse.Namespace) -> int:
 
 
 def _budget(g: Grid) -> str:
-    each = f"{g.budget:,.0f} {g.unit}" if g.equal != "seconds" else f"{g.budget:,.3g} seconds as measured now"
-    return f"{len(g.cells)} runs of {each} each"
+    """How many runs of how much, and what whole steps make of equal tokens."""
+    runs = f"{len(g.cells)} run{'' if len(g.cells) == 1 else 's'}"
+    if g.equal == "seconds":
+        return f"{runs} of {g.budget:,.3g} seconds as measured now each"
+    told = f"{runs} of {g.budget:,.0f} {g.unit} each"
+    read = [run["tokens"] for run in g.to_json()["runs"]]
+    if g.equal == "steps" or {*read} == {g.budget}:
+        return told
+    return f"{told}, by whole steps {min(read):,} to {max(read):,}"
 
 
 def _tell_grid(g: Grid, *, json: bool) -> None:

@@ -2,7 +2,8 @@
 
 import math
 
-from workbench.lab.checks.words import Table, Told, gap, share, tiny
+from workbench.lab.checks.words import Table, gap, share, tiny
+from workbench.lab.trial import Told
 
 TOLERANCES = {"gradients_fp32": 1e-6, "gradients_fp64": 1e-12, "weights_fp32": 1e-5, "weights_fp64": 1e-12}
 """What DESIGN promises of a split step: gradients relative, weights after 100 steps in their own units."""

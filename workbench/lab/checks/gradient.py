@@ -5,8 +5,12 @@ McCandlish et al. 2018 (arXiv:1812.06162): E‖g_B − G‖² = tr Σ / B, so wi
 """
 
 import math
+from statistics import fmean
 
-from workbench.lab.checks.words import Told, count, figure, mean, quantile
+import numpy as np
+
+from workbench.lab.checks.words import count, figure
+from workbench.lab.trial import Told
 
 
 def noise_scale(r: Told) -> tuple[float, float]:
@@ -16,8 +20,8 @@ def noise_scale(r: Told) -> tuple[float, float]:
     """
     sampled = 0.0 if r["all_rows"] else 1 / r["rows"]
     square = r["norm_squared"]
-    per_level = [mean([e * e for e in level["errors"]]) * square / (1 / level["B"] + sampled) for level in r["levels"]]
-    trace = mean(per_level)
+    per_level = [fmean([e * e for e in level["errors"]]) * square / (1 / level["B"] + sampled) for level in r["levels"]]
+    trace = fmean(per_level)
     signal = square - trace * sampled
     return (trace / signal if signal > 0 else math.inf), sampled
 
@@ -35,13 +39,13 @@ def tell(r: Told) -> Told:
     rows, ends = [], []
     for level in r["levels"]:
         B, cosines, errors = level["B"], level["cosines"], level["errors"]
-        cosine, rms = mean(cosines), math.sqrt(mean([e * e for e in errors]))
+        cosine, rms = fmean(cosines), math.sqrt(fmean([e * e for e in errors]))
         expected = 1 / math.sqrt((1 + scale / B) * (1 + scale * sampled))
         error = math.sqrt(scale / B + scale * sampled) / math.sqrt(1 + scale * sampled)
         low, high = interval(level["alone"])
         if high is not None:
             ends.append((high / low, low, high, B))
-        few, most = quantile(cosines, 0.1), quantile(cosines, 0.9)
+        few, most = np.quantile(cosines, (0.1, 0.9)).tolist()
         rows.append([
             f"{B:,}", f"{cosine:.3f}", f"{few:.2f} … {most:.2f}", f"{expected:.3f}",
             figure(rms), figure(error), f"> {count(low)}" if high is None else f"{count(low)} … {count(high)}",

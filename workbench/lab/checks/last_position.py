@@ -3,7 +3,7 @@
 import itertools
 import math
 
-from workbench.lab.checks.words import Told
+from workbench.lab.trial import Told
 
 
 def tell(r: Told) -> Told:

@@ -1,22 +1,10 @@
-"""Figures in words, as tables and sentences have them; and two statistics."""
+"""Figures in words, as tables and sentences have them."""
 
 import math
 from typing import Any
 
-Told = dict[str, Any]
 Table = dict[str, Any]
-
-
-def mean(values: list[float]) -> float:
-    return sum(values) / len(values)
-
-
-def quantile(ordered: list[float], share: float) -> float:
-    """The quantile of sorted values, between two of them along a line."""
-    place = share * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+"""`title`, `columns` and `rows`."""
 
 
 def tiny(value: float) -> str:

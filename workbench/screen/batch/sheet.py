@@ -15,6 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.preset import Preset
 from workbench.runs.inspections import Inspected
+from workbench.screen.bench.rows import held_at, rows_of, shown_step
 from workbench.screen.bench.text import Text
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class Sheets:
     def _step(self) -> int:
         """The step to show. One that flies past stays for a while."""
         bench, run = self._bench, self._bench.run
-        step = bench.shown_step
+        step = shown_step(bench)
         if bench.step is not None or run is None or run.state != "running" or bench.looking.latest is not None:
             return step
         shown, since = self._followed
@@ -172,14 +173,14 @@ class Sheets:
 
     def _make(self, step: int, corpus: Corpus) -> Sheet | str:
         bench, run = self._bench, self._bench.run
-        held = bench.held(step)
+        held = held_at(bench, step)
         if held.fingerprint and held.fingerprint != corpus.fingerprint:
             return (
                 f"{run.name if run else 'The run'} was trained on another text (its fingerprint is "
                 f"{held.fingerprint[:8]}, this one's {corpus.fingerprint[:8]}), so these would be other rows. "
                 "A new run (space) starts with the text that is open."
             )
-        function = bench.rows(held)
+        function = rows_of(bench, held)
         if function is None:
             return f"{bench.text.misfit} Lower T on the knobs (4), or open a longer text (1)."
         world = 1 if run else bench.world

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench import preset as presets
-from workbench.data.rows import Rows
-from workbench.errors import UsageError
 from workbench.preset import Loaded, Preset, PresetError
-from workbench.runs import commands, settings
+from workbench.runs import commands
 from workbench.runs.launch import Launch
-from workbench.runs.settings import Held
 from workbench.screen.bench.asked import Asked, Commands, Level
 from workbench.screen.bench.edits import Edit, History, assignment, flat, kept_constant, outlived, sentence, told
 from workbench.screen.bench.follow import Changed, Followed
+from workbench.screen.bench.live import takes, unpinned
 from workbench.screen.bench.looking import Looking
 from workbench.screen.bench.text import Text
 from workbench.screen.runs.telling import trouble
@@ -90,7 +88,7 @@ class Bench:
     @property
     def as_new(self) -> Preset:
         """The settings in force as a new run would take them: a context that only a running T fixes is let go."""
-        return _unpinned(self.run) if self.run and self.run.alive else self.draft
+        return unpinned(self.run) if self.run and self.run.alive else self.draft
 
     @property
     def under_way(self) -> dict[str, Any]:
@@ -129,7 +127,7 @@ class Bench:
     def can_live(self, key: str, value: Any = None) -> bool:
         """Whether a running run takes an edit of this key, and this value of it: T reaches to the model's context, and
         an mlp's is fixed by its weights."""
-        return _takes(self.now, key, value if self.alive else None)
+        return takes(self.now, key, value if self.alive else None)
 
     @property
     def unsaved(self) -> bool:
@@ -147,38 +145,7 @@ class Bench:
         if self.run is None or self.run.alive:
             return {}
         changed = presets.changes(self._begun, self.draft)
-        return {key: new for key, (_, new) in changed.items() if _takes(self.run.live, key, new)}
-
-    @property
-    def shown_step(self) -> int:
-        """The record whose rows are shown: the chosen one; else the one under way, the last trained, or the first."""
-        if self.step is not None:
-            return self.step
-        if self.run is None:
-            return 0
-        if self.run.status and self.run.status.inside:
-            return len(self.run.curves)
-        inspected = self.looking.latest
-        if inspected is not None:
-            return inspected.step
-        return max(0, len(self.run.curves) - 1)
-
-    def held(self, step: int) -> Held:
-        """The settings, base and first row of a record, past or to come."""
-        if self.run is not None and (self.run.alive or self.draft == self._begun):
-            return settings.at(self.run.path, step, events=self.run.events)
-        b = self.draft.batch
-        return Held(presets.pin_context(self.draft), step * b.B * b.accum * self.world)
-
-    def rows(self, held: Held) -> Rows | None:
-        """The row function there; None while there is no corpus, or no row fits (`text.error` says why)."""
-        if self.text.corpus is None:
-            return None
-        try:
-            return Rows.of(held.preset, tokens=self.text.corpus.splits["train"].n, base=held.base)
-        except UsageError as error:
-            self.text.misfit = str(error)
-            return None
+        return {key: new for key, (_, new) in changed.items() if takes(self.run.live, key, new)}
 
     # ------------------------------------------------------------------------------- knobs
 
@@ -395,7 +362,7 @@ class Bench:
 
     def _settle(self, run: Followed) -> None:
         """The run is over: what it ended with, and what was on its way to it or staged, is the next draft."""
-        ended, staged, self.staged = _unpinned(run), {**self.under_way, **self.staged}, {}
+        ended, staged, self.staged = unpinned(run), {**self.under_way, **self.staged}, {}
         try:
             self._take(presets.apply(ended, staged) if staged else ended)
         except PresetError:  # another client's edit has made it impossible
@@ -437,18 +404,3 @@ class Bench:
     def close(self) -> None:
         """The screen goes; the run does not."""
         self.text.close()
-
-
-def _takes(settings: Preset, key: str, value: Any = None) -> bool:
-    """Whether a run of these settings takes an edit of a key: T reaches to the model's context, an mlp's is fixed."""
-    if key != "batch.T":
-        return presets.live_key(key)
-    model = settings.model
-    return model.kind != "mlp" and (value is None or value <= (model.context or value))
-
-
-def _unpinned(run: Followed) -> Preset:
-    """The settings of a run with every edit, its context as the preset had it."""
-    same = run.live.model.kind == run.preset.model.kind
-    context = run.preset.model.context if same else run.live.model.context
-    return run.live.model_copy(update={"model": run.live.model.model_copy(update={"context": context})})

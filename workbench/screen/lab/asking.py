@@ -44,8 +44,9 @@ class Asking:
         self.code: int | None = None
         """Its exit code once it is over."""
         self._hear, self._over = hear, over
-        self._part = ""
         self._said: deque[str] = deque(maxlen=_LINES_KEPT)
+        self._timer = threading.Timer(GRACE, self._kill)
+        """No daemon: whoever lets go of a process that was cancelled leaves nothing behind either."""
         with tempfile.TemporaryFile() as given:
             given.write(preset.encode("utf-8"))
             given.seek(0)
@@ -81,12 +82,12 @@ class Asking:
         if self.code is None and not self.cancelled:
             self.cancelled = True
             self._send(signal.SIGINT)
-            timer = threading.Timer(GRACE, self._kill)
-            timer.daemon = True
-            timer.start()
+            self._timer.start()
 
     def close(self) -> None:
         """The screen goes, and nothing may be left behind. Waits LAST seconds at most."""
+        if self.code is not None:  # its number may be another's by now
+            return
         if self._process.poll() is None:
             self.cancelled = True
             self._send(signal.SIGINT)
@@ -109,6 +110,7 @@ class Asking:
             self._send(signal.SIGKILL)  # whoever of its group has not heard
         said.join(1.0)
         self.code = code
+        self._timer.cancel()
         self._over()
 
     def _listen(self, stream: IO[str], each: Callable[[str], None]) -> None:
@@ -132,11 +134,7 @@ class Asking:
 
     def _at(self, told: Told) -> None:
         percent, phase = told.get("percent"), str(told.get("phase", ""))
-        if " = " in phase:  # which of several is tried now: B = 8; what is done with it comes next
-            self._part = f"{phase}: "
-            self.phase = phase
-        else:
-            self.phase = self._part + phase + (f" {percent}%" if isinstance(percent, int) else "")
+        self.phase = phase + (f" {percent}%" if isinstance(percent, int) else "")
 
 
 def _object(line: str) -> Told | None:

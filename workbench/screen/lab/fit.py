@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 FIT, SCENARIOS = "the largest and the fastest B", "scenarios A, B and C"
 CHART = 34
 """Columns of the chart, from which it stands beside the table; TABLE are the table's."""
-TABLE = 42
+TABLE = 43
 
 
 class FitView(View):
@@ -147,7 +147,7 @@ class FitView(View):
         columns = ("B", "accum", name, "s a step" if slow else "ms a step", "tokens /s", "")
         made = Table.of("", columns, rows)
         made = replace(made, right=(True, True, True, True, True, False))
-        return table.lines(made, width, inks=[self._ink(probe) for probe in self.probes])
+        return table.chosen_from(made, width, inks=[self._ink(probe) for probe in self.probes])
 
     def _mark(self, probe: Told) -> str:
         if not fits(probe):

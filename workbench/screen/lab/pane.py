@@ -222,9 +222,7 @@ class Lab(Pane):
         """Start what the view asks, after a question where a run beside it would spoil its times."""
         view, bench = self.view, self.bench
         words = view.words()
-        why = "" if words else view.why_not() or "l, p, f, c, s and m choose what is measured"
-        if view is self.plan:
-            why = "a plan measures nothing: f does"
+        why = "" if words else view.why_not()
         if self.asking and self.asking.code is None:
             why = f"{self._asker.name} is under way: x ends it"
         if bench.read_only and not view.reads:
@@ -243,17 +241,16 @@ class Lab(Pane):
 
     def _start(self, view: View, words: list[str]) -> None:
         preset = "" if view.reads else presets.to_toml(self.bench.proposed)
-        asking: Asking
 
         def in_our_thread(do: Callable[[], None]) -> None:
-            self.post_message(events.Callback(callback=do))
+            self.post_message(events.Callback(callback=lambda: do() if self.asking is asking else None))
 
         try:
             asking = Asking(
                 words,
                 preset,
                 hear=lambda told: in_our_thread(lambda: self._heard_object(view, told)),
-                over=lambda: in_our_thread(lambda: self._is_over(view)),
+                over=lambda: in_our_thread(lambda: self._is_over(view, asking)),
             )
         except OSError as error:
             self.bench.tell(f"{words[0]}: no process can be had ({error.strerror})", "error")
@@ -272,13 +269,13 @@ class Lab(Pane):
         self._overlay()
         self._changed()
 
-    def _is_over(self, view: View) -> None:
-        """The process is gone: what it came to is said, wherever the focus is."""
-        asking = self.asking
-        assert asking is not None
-        if asking.error and not self._answered:
-            self.bench.tell(f"{view.name}: {plain(asking.error, newlines=True)}", "error")
-        elif not asking.cancelled and (said := view.conclusion()):
+    def _is_over(self, view: View, asking: Asking) -> None:
+        """The process is gone: what it came to is said, unless it can be read here."""
+        seen = view is self.view and self in self.main.house.shown()
+        error = "" if self._answered else asking.error
+        if error and not (seen and len(error) <= self.size.width - 2 and "\n" not in error):
+            self.bench.tell(f"{view.name}: {plain(error, newlines=True)}", "error")
+        elif not error and not asking.cancelled and not seen and (said := view.conclusion()):
             self.bench.tell(f"{view.name}: {plain(said)}")
         self._overlay()
         self.main.refresh_now("status")
@@ -342,9 +339,10 @@ class Lab(Pane):
 
 
 def _lit(line: Line, width: int) -> Line:
-    """The line under the cursor: its first `width` columns, filled up."""
+    """The line under the cursor, with its mark: its first `width` columns, filled up."""
+    (blank, first), *rest = line
     out: Line = []
-    for text, ink in line:
+    for text, ink in [("▸", "mark"), (blank[1:], first), *rest]:
         out.append((text, f"{ink} select".strip() if width > 0 else ink))
         width -= cell_len(text)
     return [*out, (" " * max(width, 0), "select")]

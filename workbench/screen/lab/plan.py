@@ -60,6 +60,9 @@ class PlanView(View):
     def chosen(self) -> str:
         return self.names[min(self.at, len(self.names) - 1)]
 
+    def why_not(self) -> str:
+        return "a plan measures nothing: f does"
+
     # ------------------------------------------------------------------------------- moving
 
     def move(self, value: int) -> None:
@@ -150,7 +153,7 @@ class PlanView(View):
         wide = max(len(f"{value:,}") for value in plan.numbers().values())
         for name in self.names:
             value = plan.numbers()[name]
-            line: Line = [(name.ljust(LABEL - 4), "dim"), (f"{value:>{wide},}", "value"), (" ", "")]
+            line: Line = [(f" {name}".ljust(LABEL - 4), "dim"), (f"{value:>{wide},}", "value"), (" ", "")]
             line.append(("locked", "staged") if name in self.locked else ("free  ", "dim"))
             was = f"  {before[name]:,} in the knobs" if value != before[name] else f"  {_MEANS[name]}"
             rest = width - sum(len(text) for text, _ in line)

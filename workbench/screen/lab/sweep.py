@@ -102,7 +102,8 @@ class SweepView(View):
             drawn.lines += compared(self.result, width)
         elif self.runs:
             rows = [self._row(told) for told in self.runs.values()]
-            lines, begins = table.lines(Table.of("", ("run", "seed", "state", "step", "of", "loss"), rows), width)
+            columns = ("run", "seed", "state", "step", "of", "loss")
+            lines, begins = table.chosen_from(Table.of("", columns, rows), width)
             drawn.stops += [len(drawn.lines) + 1 + begin for begin in begins]
             drawn.lines += [[], *lines]
         else:

@@ -83,6 +83,12 @@ def figure(value: float) -> str:
     return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
 
 
+def chosen_from(table: Table, width: int, *, inks: Sequence[str] = ()) -> tuple[list[Line], list[int]]:
+    """`lines` of a table whose rows the cursor stands on: a column for its mark before them."""
+    drawn, begins = lines(table, width - 1, inks=inks)
+    return [[(" ", ""), *line] for line in drawn], begins
+
+
 def lines(table: Table, width: int, *, inks: Sequence[str] = ()) -> tuple[list[Line], list[int]]:
     """The title, the header and every row, none wider than `width`; and at which line each row begins.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 Line = list[Run]
 Name = Literal["plan", "fit", "check", "sweep", "compare"]
 LABEL = 14
-"""Columns of a field's label."""
+"""Columns of a field's label, the cursor's among them."""
 
 
 @dataclass
@@ -41,7 +41,10 @@ class Field:
     def line(self, width: int) -> Line:
         """Its label and value, and beside a value that is turned what the other ones are."""
         shown = self.value or self.empty
-        line: Line = [(self.label.ljust(LABEL), "dim"), (fit(shown, min(len(shown), max(width - LABEL, 1))), "value")]
+        line: Line = [
+            (f" {self.label}".ljust(LABEL), "dim"),
+            (fit(shown, min(len(shown), max(width - LABEL, 1))), "value"),
+        ]
         others = [option for option in self.options if option != self.value and not self.words]
         rest = width - LABEL - len(shown)
         told = f"  or {', '.join(others)}" if others else "  enter types another" if self.words else ""
@@ -50,7 +53,8 @@ class Field:
 
 @dataclass
 class Drawn:
-    """The lines of a view, and on which of them the cursor may stand: its fields, then its rows."""
+    """The lines of a view, and on which of them the cursor may stand: its fields, then its rows. These begin with a
+    blank, in whose place the cursor's mark stands: on a terminal without colours it is all that shows it."""
 
     lines: list[Line] = field(default_factory=list)
     stops: list[int] = field(default_factory=list)

@@ -3,6 +3,7 @@
 import re
 import threading
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Literal
 
@@ -261,8 +262,8 @@ class Edits:
         """Why an edit was not made, of a run that is over; "" if all were."""
         if self._error:
             return f"its edit was not made: {self._error}"
-        answers = [run.answer(id) for id in self._ids]
-        for edit, answer in zip(self._run.edits, answers, strict=False):
+        for edit, id in zip_longest(self._run.edits, self._ids):  # a run may be over before it could be asked
+            answer = run.answer(id) if id else None
             if answer is None or answer["state"] != "applied":
                 why = answer["reason"] if answer else "the run was over before it was read"
                 return f"its edit at step {edit.at:,} was not made: {why}"

@@ -10,6 +10,7 @@ from workbench.preset import Preset
 from workbench.runs import settings
 from workbench.runs.inspections import Inspected
 from workbench.runs.status import Inside
+from workbench.screen.bench.rows import shown_step
 
 if TYPE_CHECKING:
     from workbench.screen.bench.bench import Bench
@@ -80,7 +81,7 @@ class Steps:
         inside = run.status.inside if run.status else None
         if inside is not None and bench.step in (None, len(run.curves)):
             return _inside(run, inside)
-        step = bench.shown_step
+        step = shown_step(bench)
         stage = "update" if run.state == "paused" and step == len(run.curves) - 1 else None
         told = bench.looking.of(step)
         if told is not None:

@@ -7,4 +7,8 @@ stdout  one JSON object a line: `phase`, then what the trial tells, at the end `
 
 meter.py          what training holds in memory, and a limit that stands for a smaller card
 probe.py          full steps of a preset at one B, under a limit: memory and seconds
+accum.py          one step split three ways, and four ways to another gradient
+gradient.py       the gradients of mini-batches beside the whole training split's
+last_position.py  trained on every target of a row, and on its last alone
+bare.py           what they share: a preset's rows, models, steps and gradients without a run directory
 """

@@ -6,6 +6,7 @@ statistics per micro-batch (batch norm), and masks (dropout), which differ becau
 """
 
 from itertools import pairwise
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -289,11 +290,7 @@ def _dropout(bare: Bare) -> dict[str, Any]:
     whole, split = ([drawn(B, seed) for seed in seeds] for B in (64, 8))
     return {
         "p": p, "masks": MASKS, "model": it.told(),
-        "split": _mean([apart(b, a) for a, b in zip(whole, split, strict=True)]),
-        "reseeded": _mean([apart(b, a) for a, b in pairwise(whole)]),
+        "split": fmean([apart(b, a) for a, b in zip(whole, split, strict=True)]),
+        "reseeded": fmean([apart(b, a) for a, b in pairwise(whole)]),
         "averaged": apart(torch.stack(split).mean(0), torch.stack(whole).mean(0)),
     }  # fmt: skip
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

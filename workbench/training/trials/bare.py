@@ -1,4 +1,4 @@
-"""A preset's data, models and gradients without a run directory: what the checks share.
+"""A preset's rows, models, steps and gradients without a run directory: what the trials share.
 
 What a check can afford is decided from the arithmetic of the preset and the kind of device, by a fixed rule, so that
 the same command does the same work wherever it runs.
@@ -16,12 +16,15 @@ from workbench import preset as presets
 from workbench.data.batches import batch, fingerprint
 from workbench.data.corpus import Corpus, open_corpus
 from workbench.data.rows import Rows
+from workbench.errors import UsageError
 from workbench.plan import flops
+from workbench.plan.schedule import lr_of
 from workbench.preset import ModelTable, Preset
 from workbench.training import device
 from workbench.training.device import Resolved
-from workbench.training.models import Model, build
-from workbench.training.step import NO_TARGET, losses_of
+from workbench.training.models import Model, build, seed_dropout
+from workbench.training.optimizers import Optimizer
+from workbench.training.step import NO_TARGET, losses_of, optimizer_step
 
 Pair = tuple[Tensor, Tensor]
 Tell = Callable[..., None]
@@ -64,6 +67,11 @@ class Bare:
         return self.preset.data.layout == "windows"
 
     @property
+    def newline(self) -> int | None:
+        """What pads a window that begins before its example; None for a stream."""
+        return self.corpus.newline if self.windows else None
+
+    @property
     def device(self) -> torch.device:
         return self.resolved.torch_device
 
@@ -83,9 +91,22 @@ class Bare:
 
     def read(self, offsets: np.ndarray) -> Pair:
         """The (x, y) of those rows of the training split, on the device."""
-        newline = self.corpus.newline if self.windows else None
-        x, y = batch(self.corpus.splits["train"], offsets, self.preset.batch.T, newline)
+        x, y = batch(self.corpus.splits["train"], offsets, self.preset.batch.T, self.newline)
         return torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
+
+    def step(self, model: Model, optimizer: Optimizer, step: int, pair: Pair) -> None:
+        """Train on a step's rows as a run of the preset would, in fp32. Raises UsageError where it diverges."""
+        p = self.preset
+        if p.model.dropout:
+            seed_dropout(p.seed, step)
+        update = optimizer_step(
+            model, optimizer, cut(pair, p.batch.B), targets=valid(pair[1]), lr=lr_of(p, step),
+            weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip,
+        )  # fmt: skip
+        if not update.applied:
+            raise UsageError(
+                f"training diverged at step {step:,}: try a lower lr, as in --set lr={p.optimizer.lr / 10:g}"
+            )
 
     def targets(self, rows: int) -> int:
         """How many targets so many rows have."""

@@ -13,14 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench.data.counter import key_of
 from workbench.errors import UsageError
-from workbench.plan.arithmetic import tokens_per_step_of
-from workbench.plan.schedule import lr_of
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import optimizer_step
-from workbench.training.trials.bare import Bare, Pair, Tell, cut, gradient, parts, percent
+from workbench.training.trials.bare import Bare, Pair, Tell, gradient, parts, percent
 
 STEPS = 2000
 """Of training before the gradients are looked at, where the preset and the machine allow it."""
@@ -37,7 +33,6 @@ _LOOKS = 4
 _LOOK_DRAWS = 32
 _CHUNK = 4096
 """Targets that go through the model at once."""
-_DROPOUT = 4  # a purpose of the seed that training has no draws for
 
 
 def run(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -99,24 +94,13 @@ def _afforded(bare: Bare) -> int:
 
 def _train(bare: Bare, model: Model, steps: int, tell: Tell) -> list[dict[str, Any]]:
     """The first `steps` steps of a run of the preset, in fp32. Returns the looks at the noise scale on the way."""
-    p, b = bare.preset, bare.preset.batch
-    optimizer = Optimizer(model, p.optimizer)
+    b, optimizer = bare.preset.batch, Optimizer(model, bare.preset.optimizer)
     due = {steps - steps * i // (5 * _LOOKS) for i in range(1, _LOOKS + 1)} - {0, steps}
     looks = []
     for step in range(steps):
         if step % max(1, steps // 50) == 0:
             tell(type="phase", phase=f"training, {steps:,} steps", percent=percent(step, steps))
-        if p.model.dropout:
-            torch.manual_seed(key_of(p.seed, _DROPOUT, step))
-        pair = bare.read(bare.rows.offsets(step * b.B * b.accum, b.B * b.accum))
-        update = optimizer_step(
-            model, optimizer, cut(pair, b.B), targets=tokens_per_step_of(p), lr=lr_of(p, step),
-            weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip,
-        )  # fmt: skip
-        if not update.applied:
-            raise UsageError(
-                f"training diverged at step {step:,}: try a lower lr, as in --set lr={p.optimizer.lr / 10:g}"
-            )
+        bare.step(model, optimizer, step, bare.read(bare.rows.offsets(step * b.B * b.accum, b.B * b.accum)))
         if step + 1 in due:
             looks.append({"step": step + 1, **_look(bare, model, (step + 1) * b.B * b.accum)})
     return looks

@@ -10,14 +10,12 @@ import numpy as np
 import torch
 
 from workbench.data.batches import batch
-from workbench.data.counter import key_of
 from workbench.errors import UsageError
-from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import NO_TARGET, losses_of, optimizer_step
-from workbench.training.trials.bare import Bare, Tell, cut, percent, valid
+from workbench.training.step import NO_TARGET, losses_of
+from workbench.training.trials.bare import Bare, Tell, cut, percent
 
 STEPS = 500
 _SECONDS = 30.0
@@ -26,7 +24,6 @@ _LAYERS, _WIDTH, _HEADS, _B, _T = 2, 64, 4, 32, 64
 """What the model and the batch are cut to where the preset's own are too large."""
 _EVALUATED = 16_384
 """Validation tokens of an evaluation."""
-_DROPOUT = 4
 
 
 def run(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
@@ -95,7 +92,7 @@ class _Point(NamedTuple):
 
 
 def _train(bare: Bare, last_only: bool, steps: int, nth: int, tell: Tell) -> list[_Point]:
-    p, b = bare.preset, bare.preset.batch
+    p = bare.preset
     model = bare.model(torch.float32)
     optimizer = Optimizer(model, p.optimizer)
     due = _evaluations(steps)
@@ -104,19 +101,10 @@ def _train(bare: Bare, last_only: bool, steps: int, nth: int, tell: Tell) -> lis
         if step % 10 == 0:
             what = "the last target" if last_only else "all targets"
             tell(type="phase", phase=f"training on {what}", percent=percent(nth * steps + step, 2 * steps))
-        if p.model.dropout:
-            torch.manual_seed(key_of(p.seed, _DROPOUT, step))
         x, y = bare.read(bare.rows.offsets(step * _rows(p), _rows(p)))
         if last_only:
             y[:, :-1] = NO_TARGET
-        update = optimizer_step(
-            model, optimizer, cut((x, y), b.B), targets=valid(y), lr=lr_of(p, step),
-            weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip,
-        )  # fmt: skip
-        if not update.applied:
-            raise UsageError(
-                f"training diverged at step {step:,}: try a lower lr, as in --set lr={p.optimizer.lr / 10:g}"
-            )
+        bare.step(model, optimizer, step, (x, y))
         if step + 1 in due:
             points.append(_evaluated(bare, model, step + 1))
     return points

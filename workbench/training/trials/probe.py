@@ -11,19 +11,16 @@ import torch
 from torch import Tensor
 
 from workbench import preset as presets
-from workbench.data.batches import batch
-from workbench.data.corpus import Corpus, open_corpus
-from workbench.data.rows import Rows
+from workbench.data.corpus import open_corpus
 from workbench.plan.arithmetic import smallest_B, tokens_per_step_of
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.training import device
-from workbench.training.device import Resolved
 from workbench.training.evaluate import TOKENS_A_BATCH, Evaluator
-from workbench.training.models import build
 from workbench.training.optimizers import Optimizer
 from workbench.training.step import losses_of, optimizer_step
 from workbench.training.trials import meter
+from workbench.training.trials.bare import Bare, Pair, Tell, parts
 from workbench.training.trials.meter import Meter
 
 WARM_UP = {"cpu": 4096, "cuda": 1}
@@ -35,7 +32,7 @@ LONG_ENOUGH = 3.0
 """… or fewer, once they have taken so many seconds; two at least."""
 
 
-def run(request: dict[str, Any], tell: Callable[..., None]) -> dict[str, Any]:
+def run(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     """`preset` (a document), `limit_bytes` (None: what is free now), `steps` under the limit.
 
     `margin`: the limit is as much larger as two runs of one size may differ by, and what comes as near to it as that
@@ -54,7 +51,7 @@ def run(request: dict[str, Any], tell: Callable[..., None]) -> dict[str, Any]:
     device.take(resolved)
     corpus = open_corpus(preset.data)
     tell(type="phase", phase="warming up", percent=None)
-    _Run(_small(preset, WARM_UP[where.type]), corpus, resolved).steps(1)  # what libraries load and keep
+    _Run(Bare(_small(preset, WARM_UP[where.type]), corpus, resolved)).steps(1)  # what libraries load and keep
     if resolved.compile:
         torch.compiler.reset()  # the next one is compiled for its own B, as in a run
     limit = request["limit_bytes"] or meter.free(where)
@@ -65,7 +62,7 @@ def run(request: dict[str, Any], tell: Callable[..., None]) -> dict[str, Any]:
     besides = psutil.Process().memory_info().rss if where.type == "cpu" else 0
     margin = meter.margin(where, limit) if request.get("margin") else 0
     measured = Meter(where, limit + margin)
-    run = _Run(preset, corpus, resolved)
+    run = _Run(Bare(preset, corpus, resolved))
     run.steps(1)
     run.evaluate()  # beside gradients and the optimizer's state: for a small B it is what holds most
     run.steps(request["steps"] - 1)
@@ -88,23 +85,18 @@ def _small(preset: Preset, predictions: int) -> Preset:
 
 
 class _Run:
-    """A preset's steps as the loop makes them, without a run directory."""
+    """A preset's steps as the loop makes them: compiled, in its precision, micro-batch by micro-batch."""
 
-    def __init__(self, preset: Preset, corpus: Corpus, resolved: Resolved) -> None:
-        self._preset, self._resolved = preset, resolved
-        windows = preset.data.layout == "windows"
-        self._newline = corpus.newline if windows else None
-        self._train = corpus.splits["train"]
-        self._rows = Rows.of(preset, tokens=self._train.n)
-        T = preset.model.context or preset.batch.T
-        self._model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
-        self._model.to(device=resolved.torch_device, dtype=resolved.dtype)
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(self._model) if resolved.compile else self._model
-        self._optimizer = Optimizer(self._model, preset.optimizer)
+    def __init__(self, bare: Bare) -> None:
+        self._bare, self._preset, self._resolved, self._rows = bare, bare.preset, bare.resolved, bare.rows
+        self._model = bare.model(bare.resolved.dtype)
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(self._model) if bare.resolved.compile else self._model
+        self._optimizer = Optimizer(self._model, bare.preset.optimizer)
+        splits = bare.corpus.splits
         # Its batches all have one size, so two of them on each split hold what a thousand would.
         self._evaluator = Evaluator(
-            train=self._train, val=corpus.splits.get("val"), T=preset.batch.T, tokens=2 * TOKENS_A_BATCH,
-            newline=self._newline, device=resolved.torch_device, autocast=resolved.autocast,
+            train=splits["train"], val=splits.get("val"), T=bare.preset.batch.T, tokens=2 * TOKENS_A_BATCH,
+            newline=bare.newline, device=bare.device, autocast=bare.resolved.autocast,
         )  # fmt: skip
         self._step = 0
         self._micro: list[float] = []
@@ -156,15 +148,13 @@ class _Run:
         self._update.append(marks[-1] - marks[-2])
         self._step += 1
 
-    def _micro_batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _micro_batches(self) -> Iterator[Pair]:
         b = self._preset.batch
         offsets = self._rows.offsets(self._step * b.B * b.accum, b.B * b.accum)
-        for begin in range(0, len(offsets), b.B):
-            x, y = batch(self._train, offsets[begin : begin + b.B], b.T, self._newline)
-            yield (torch.from_numpy(x).to(self._resolved.torch_device),
-                   torch.from_numpy(y).to(self._resolved.torch_device))  # fmt: skip
+        for part in parts(len(offsets), b.B):
+            yield self._bare.read(offsets[part])
 
     def _now(self) -> float:
-        if self._resolved.torch_device.type == "cuda":
-            torch.cuda.synchronize(self._resolved.torch_device)
+        if self._bare.device.type == "cuda":
+            torch.cuda.synchronize(self._bare.device)
         return time.perf_counter()
