@@ -49,6 +49,8 @@ def on_stdin(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
+        (b"", "stdin: nothing came"),
+        (b" \n", "stdin: nothing came"),
         (b"seed = 1\nname = \n", "stdin: line 2: not TOML: "),
         (b"seed = 1\n\xff\xfe\n", "stdin: line 2: byte 0xff is not UTF-8"),
         (b"#" * (2**20 + 1), "stdin: over 1 MiB, too long for a preset"),

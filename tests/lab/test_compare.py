@@ -126,6 +126,8 @@ def test_a_second_run_of_a_seed_is_no_second_draw(tmp_path: Path) -> None:
     twice = [*seeded(tmp_path, 1, [2.5]), *seeded(tmp_path, 1, [2.5]), *seeded(tmp_path, 2, [2.0])]
     c = compare(twice)
     assert len(c.groups[0].sound) == 1
+    shorter = seeded(tmp_path, 1, [2.4], steps=10)
+    assert compare([*shorter, *twice[1:]]).at is None  # the run that does not count ends nobody's comparison
     assert any("more than one run of a seed" in sentence for sentence in c.sentences)
     assert c.verdicts[0].spread is None
 

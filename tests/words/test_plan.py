@@ -273,6 +273,8 @@ def test_the_derivation_and_the_totals_are_told_and_are_data(capsys: Shown) -> N
     told = plan(capsys, "gpt2-124m", "--T", "512", "--derive", "--totals")
     assert len(told["derivation"]) == 5
     assert "workbench fit gpt2-124m --set T=512" in told["derivation"][2]["sentence"]
+    spaced = plan(capsys, "to-be", "--set", "sample.prompt=not to", "--derive")
+    assert "workbench fit to-be --set 'sample.prompt=not to'" in spaced["derivation"][2]["sentence"]
     assert {"GPT-2": 524_288, "BERT": 131_072}.items() <= {t["model"]: t["tokens"] for t in told["totals"]}.items()
     assert cli.main(["plan", "gpt2-124m", "--derive"]) == 0
     assert "5  verify: 524,288 = B 16 · T 1,024 · accum 32 · world 1" in capsys.readouterr().out

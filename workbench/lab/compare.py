@@ -162,7 +162,7 @@ def compare(paths: Sequence[Path], x: X = "steps", *, slugs: Mapping[Path, str] 
             raise UsageError(
                 f"{run.path.name}: nothing tells its {x}; leave it out, or choose another --x ({', '.join(XS)})"
             )
-    at = _common(runs, x)
+    at = _common([run for group in groups for run in group.sound], x)
     windows = all(run.preset.data.layout == "windows" for run in runs)
     unit = {"tokens": "examples" if windows else "tokens", "flops": "FLOPs"}.get(x, str(x))
     verdicts = _verdicts(groups, "val_loss" if _all_have(groups, "val_loss") else "loss", None)

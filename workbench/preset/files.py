@@ -62,6 +62,8 @@ def read(path: Path | None, source: str) -> dict[str, Any]:
             raw = file.read(LONGEST_PRESET + 1)
     except OSError as error:
         raise PresetError([line(source, "", f"this preset cannot be read: {_reason(error)}")]) from None
+    if path is None and not raw.strip():  # what should have written it has failed
+        raise PresetError([line(source, "", "nothing came; expected a preset, as TOML")])
     if len(raw) > LONGEST_PRESET:
         raise PresetError(
             [

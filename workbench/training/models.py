@@ -197,13 +197,20 @@ class MLP(Model):
 class Bigram(Model):
     """A table of V×V logits: row i is what follows token i."""
 
+    TERMS = 64
+    """About how many gradients of one row are added up in one go."""
+
     def __init__(self, vocab: int) -> None:
         super().__init__()
         self.table = nn.Embedding(vocab, vocab)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.table(x)
-        return logits
+        # The backward of a look-up adds a row's terms one after the other: in parts, fp32 loses less of them.
+        parts = -(-x.numel() // (self.TERMS * self.table.num_embeddings))
+        if parts <= 1:
+            logits: Tensor = self.table(x)
+            return logits
+        return torch.cat([self.table(part) for part in x.chunk(parts)])
 
     def initialise(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.table.weight, std=0.02, generator=generator)

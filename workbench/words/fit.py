@@ -3,6 +3,7 @@
 import argparse
 import math
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from workbench import options
@@ -174,8 +175,8 @@ def _offer(a: argparse.Namespace, preset: Preset, choice: Told, path: Path | Non
         named = f" with B = {choice['B']}, accum = {choice['accum']}"
         saving.save(path, presets.apply(preset, edits, source="--save"), named=named)
     elif not a.json:
-        sets = "".join(f" --set {visible(text)}" for text in a.set)
-        print(f"\n  workbench {visible(a.preset)}{sets} --set B={choice['B']} --set accum={choice['accum']}")
+        sets = "".join(f" --set {quote(visible(text))}" for text in a.set)
+        print(f"\n  workbench {quote(visible(a.preset))}{sets} --set B={choice['B']} --set accum={choice['accum']}")
     if choice["tokens_per_step"] != tokens_per_step_of(preset):
         narrate("lr is the preset's, for other tokens a step; `workbench plan` scales it")
 

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from shlex import quote
 from textwrap import wrap
 from typing import Any
 
@@ -218,7 +219,7 @@ def _memory(p: Planned) -> Iterator[tuple[str, str]]:
 
 def _steps(a: argparse.Namespace, p: Planned) -> list[Step]:
     sets = [*a.set, f"T={p.plan.T}"] if a.T is not None else a.set
-    fit = " ".join(["workbench fit", visible(a.preset), *(f"--set {visible(text)}" for text in sets)])
+    fit = " ".join(["workbench fit", quote(visible(a.preset)), *(f"--set {quote(visible(text))}" for text in sets)])
     return derivation(p.plan, fit=fit, updates_per_hour=p.hourly)
 
 
