@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
@@ -61,12 +62,15 @@ class PseudoTerminal:
         os.close(slave)
         self._awaited: Callable[[str], object] | None = None
         self._came_true = 0.0
+        self._hung_up = False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        while True:
+        while not self._hung_up:
             try:
+                if not select.select([self._master], [], [], 0.1)[0]:
+                    continue
                 data = os.read(self._master, 65536)
             except OSError:
                 return
@@ -135,6 +139,8 @@ class PseudoTerminal:
 
     def hang_up(self) -> None:
         """The terminal goes away, as when a connection drops: its other end is closed."""
+        self._hung_up = True  # a reader that waits would keep it open
+        self._reader.join(timeout=60)
         with contextlib.suppress(OSError):
             os.close(self._master)
 

@@ -14,8 +14,8 @@ from workbench.screen.lesson.work import Work, label_of
 
 Line = list[Run]
 
-HEADS = ("measured", "theory", "you said", "")
-"""Over the columns of the table, after what was measured; the last is whether theory holds."""
+HEADS = ("measured", "theory", "you said")
+"""Over the columns of the table, after what is measured; whether theory holds is marked right after theory."""
 TITLED = 12
 """Lines from which on the part's title stands above them; else the border says it."""
 LEAST = 22
@@ -40,11 +40,16 @@ def draw(session: Session, width: int, height: int, top: int) -> Drawn:
     titled = height >= TITLED
     room = max(height - 1 - 2 * titled, 1)
     page = block(session, session.now, width)
+    if session.now.kind == "run" and session.work is not None and not session.work.why:
+        under_way = len(session.work.items) - len(session.work.todo)
+        start = max(min(under_way - room // 2, len(page) - room), 0)
+        page = page[start : start + room]  # a list that moves along: nobody should have to turn to the run that trains
     more = len(page) - top > room
     shown = page[top : top + room]
     if not top and not more:
         for before in reversed(session.pages[: session.page]):
-            read = block(session, before, width)
+            answered = before.kind == "ask" and session.results is not None  # what came out tells it again
+            read = [] if answered else block(session, before, width)
             if not read:
                 continue
             if len(read) + 1 + len(shown) > room:
@@ -109,7 +114,7 @@ def _ask(session: Session, n: int, width: int) -> list[Line]:
 
 
 def _runs(session: Session, width: int) -> list[Line]:
-    """What has run, what runs and what is to come; of many, those around the one that runs."""
+    """What has run, what runs and what is to come."""
     work = session.work
     if work is None:
         return []
@@ -205,21 +210,23 @@ def table(session: Session, width: int) -> list[Line]:
     if not shown:
         return lines
     columns = [[plain(row.measured), plain(row.theory), _guessed(row)] for row in shown]
-    heads = [head if n != 2 or any(row[2] for row in columns) else "" for n, head in enumerate(HEADS[:3])]
+    heads = [head if n != 2 or any(row[2] for row in columns) else "" for n, head in enumerate(HEADS)]
     wide = [max(cell_len(head), *(cell_len(row[n]) for row in columns)) for n, head in enumerate(heads)]
     room = width - sum(cells + 2 for cells in wide if cells) - 2
     if room < LEAST:
         return lines + [line for row in shown for line in _stacked(row, width)]
     what = min(room, max(cell_len(line) for row in shown for line in paragraph(row.what, room)))
-    lines.append([(" " * what, ""), *(("  " + head.rjust(c), "dim") for head, c in zip(heads, wide, strict=True) if c)])
+    head: Line = [("  " + text.rjust(c), "dim") for text, c in zip(heads, wide, strict=True) if c]
+    lines.append([(" " * what, ""), *head[:2], *([("  ", ""), *head[2:]] if head[2:] else [])])
     for row, cells in zip(shown, columns, strict=True):
         first, *rest = paragraph(row.what, what)
         line: Line = [(fit(first, what), "")]
         inks = ("value", "floor" if row.exact else "dim", _guess_ink(row))
-        line += [
+        figures = [
             ("  " + " " * (c - cell_len(cell)) + cell, ink) for cell, c, ink in zip(cells, wide, inks, strict=True) if c
         ]
-        lines.append([*line, *_mark(row)])
+        mark = _mark(row) or ([("  ", "")] if figures[2:] else [])
+        lines.append([*line, *figures[:2], *mark, *figures[2:]])
         lines += [[(more, "")] for more in rest]
         lines += _text(row.why, width, "dim") if row.why else []
     return lines
@@ -230,12 +237,13 @@ def _stacked(row: Row, width: int) -> list[Line]:
     parts: list[Line] = [[(plain(row.measured), "value")]]
     if row.theory:
         parts.append([("theory ", "dim"), (plain(row.theory), "floor")] if row.exact else [(plain(row.theory), "dim")])
+    parts[-1] += _mark(row)
     if row.guess:
         parts.append([("you ", "dim"), (_guessed(row), _guess_ink(row))])
     line: Line = [("  ", "")]
     for n, part in enumerate(parts):
         line += [*([("  ", "")] if n else []), *part]
-    return [*_text(row.what, width), [*line, *_mark(row)], *(_text(row.why, width, "dim") if row.why else [])]
+    return [*_text(row.what, width), line, *(_text(row.why, width, "dim") if row.why else [])]
 
 
 def _chosen(ask: Ask, answer: str, guess: str, width: int) -> list[Line]:
@@ -247,7 +255,7 @@ def _chosen(ask: Ask, answer: str, guess: str, width: int) -> list[Line]:
 
 
 def _guessed(row: Row) -> str:
-    """The prediction, and whether it was right: the mark at a line's end is that of the figure."""
+    """The prediction, and whether it was right in words: the mark is that of the figure."""
     mark = {True: " right", False: " wrong", None: ""}[row.right]
     return plain(row.guess) + mark if row.guess else ""
 
@@ -279,10 +287,11 @@ def _end(session: Session, width: int) -> list[Line]:
     scores = [_score(session, part.number) for part in parts]
     wide = max(cell_len(score) for score in scores)
     room = max(width - wide - 5, 1)
-    return lines + [
-        [(f"{part.number}  ", "dim"), (fit(part.title, room), ""), ("  ", ""), (score.rjust(wide), "dim")]
-        for part, score in zip(parts, scores, strict=True)
-    ]
+    for part, score in zip(parts, scores, strict=True):
+        first, *rest = paragraph(part.title, room)
+        lines.append([(f"{part.number}  ", "dim"), (fit(first, room), ""), ("  ", ""), (score.rjust(wide), "dim")])
+        lines += [[(" " * (cell_len(str(part.number)) + 2) + line, "")] for line in rest]
+    return lines
 
 
 def _score(session: Session, part: int) -> str:
@@ -301,7 +310,7 @@ def _prompt(session: Session, width: int, more: bool) -> Line:
         found.append(("enter", "reads on"))
     elif session.ask is not None:
         how = "a letter, then" if session.ask.choices else "type it, then"
-        found.append(("enter", _next(session)) if session.typed else (f"{how} enter", "or enter alone: no prediction"))
+        found += [("enter", _next(session))] if session.typed else [(f"{how} enter", ""), ("enter alone", "skips")]
     elif kind == "run" and work is not None and not session.results:
         if work.state in ("failed", "waiting"):
             found.append(("enter", "goes on without it" if work.state == "failed" else "goes on with the lesson"))

@@ -272,7 +272,7 @@ class Session:
         if ask.choices:
             at = "abcdefghi".find(character) if character.isalpha() else "123456789".find(character)
             if not 0 <= at < len(ask.choices):
-                return character.isdecimal()  # meant as an answer: it must not lead to another pane
+                return character in "0123456789.,-+"  # meant as an answer: it must not act elsewhere
             self.typed = ask.choices[at]
         elif character in "0123456789.,-+eE" and len(self.typed) < 20:
             self.typed += character
