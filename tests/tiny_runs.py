@@ -64,11 +64,15 @@ class Script:
 
     at_start: list[dict[str, Any]] = field(default_factory=list)
     after: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    call: dict[int, Callable[[Path], Any]] = field(default_factory=dict)
+    """What is done to the run's directory after some records."""
     run: Path = Path()
     sent: list[str] = field(default_factory=list)
 
     def record(self, record: tuple[float, ...]) -> None:
         self._send(self.after.get(int(record[0]), []))
+        if fault := self.call.get(int(record[0])):
+            fault(self.run)
 
     def event(self, event: dict[str, Any]) -> None:
         if event["type"] in ("start", "resume"):
@@ -126,8 +130,8 @@ def signals() -> Iterator[Signals]:
 def train(tmp_path: Path, signals: Signals) -> Train:
     """Train a document to its end: `train(document, at_start=[…], after={step: […]})`."""
 
-    def go(doc: dict[str, Any], *, at_start: Any = (), after: Any = None) -> Ran:
-        script = Script(list(at_start), dict(after or {}))
+    def go(doc: dict[str, Any], *, at_start: Any = (), after: Any = None, call: Any = None) -> Ran:
+        script = Script(list(at_start), dict(after or {}), dict(call or {}))
         outcome = worker.new(
             presets.from_document(doc, source="test"), tmp_path / "runs", narrators=[script], signals=signals,
             progress=lambda what, share: None, tell=lambda text: None,
@@ -179,7 +183,8 @@ def weights(path: Path) -> dict[str, bytes]:
 
 if __name__ == "__main__":  # a worker to be killed: a document, the commands that it begins with, its runs folder
     doc_, commands_, folder_ = json.loads(sys.argv[1])
-    worker.new(
+    outcome_ = worker.new(
         presets.from_document(doc_, source="test"), Path(folder_), narrators=[Script(commands_)], signals=Signals(),
         progress=lambda what, share: None, tell=lambda text: None,
     )  # fmt: skip
+    sys.exit(outcome_.exit_code)

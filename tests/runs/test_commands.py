@@ -87,10 +87,11 @@ def test_what_is_still_being_written_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_by_its_name(tmp_path: Path, name: str) -> None:
-    send(tmp_path, name)
+    needed = {"changes": {"optimizer.lr": 3e-4}} if name == "set" else {}
+    send(tmp_path, name, **needed)
     (found,) = Inbox(tmp_path).poll()
     assert isinstance(found, Command)
-    assert (found.command, found.at, found.arguments) == (name, None, {})
+    assert (found.command, found.at, found.arguments) == (name, None, needed)
 
 
 # ------------------------------------------------------------------------------------- waiting for the answer
@@ -184,6 +185,17 @@ BAD = {
     "at-yes": (good("at-yes", at=True), "`at` must be a step"),
     "at-half": (good("at-half", at=1.5), "`at` must be a step"),
     "sent": (good("sent", sent="yesterday"), "`sent` must be a time"),
+    "nothing": (good("nothing", steps=3), "pause: takes no 'steps'; it takes nothing"),
+    "sample": (good("sample", command="sample", tokens=-5, temperature="hot"), "sample: takes no 'tokens'"),
+    "lr": (good("lr", command="set", changes={"optimizer.lr": 1}, lr=1), "set: takes no 'lr'; it takes changes"),
+    "changes": (good("changes", command="set", changes=[1]), "set: expected `changes`, an object"),
+    "no-changes": (good("no-changes", command="set"), "set: expected `changes`, an object"),
+    "micro": (good("micro", command="step", micro=1), "step: expected `micro`, true"),
+    "top": (good("top", command="inspect", top=10**400), "inspect: expected `top`, how many guesses to tell, 0 to 20"),
+    "less": (good("less", command="inspect", top=-1), "inspect: expected `top`"),
+    "rate": (good("rate", command="pace", rate=float("nan")), "pace: expected `rate`, steps a second"),
+    "endless": (good("endless", command="pace", rate=10**400), "pace: expected `rate`"),
+    "yes": (good("yes", command="pace", rate=True), "pace: expected `rate`"),
 }
 
 
@@ -218,7 +230,8 @@ def test_what_is_no_plain_file_is_refused_without_being_opened(tmp_path: Path) -
 
 def test_what_cannot_be_removed_is_answered_once(tmp_path: Path) -> None:
     answers: list[dict[str, Any]] = []
-    steering = Steering(Inbox(tmp_path), lambda **fields: answers.append(fields), answered=[])
+    inbox = Inbox(tmp_path)
+    steering = Steering(inbox, lambda **fields: answers.append(fields), stale=inbox.poll(), answered=[])
     (tmp_path / "commands" / "folder.json").mkdir()
     (tmp_path / "commands" / "deep.json").write_bytes(BAD["deep"][0])
     for _ in range(3):

@@ -3,11 +3,13 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from workbench.errors import WorkbenchError
 from workbench.runs.events import EventLog, EventReader, event, latest, read_events
+
+WHOLE = b'{"format":1,"type":"eval","time":0.0,"at":"2026-01-01T00:00:00Z","step":1}'
 
 
 class Writer:
@@ -20,7 +22,7 @@ class Writer:
         """One attempt's events, named; returns the file's length after each."""
         log, lengths = EventLog(self.folder), {}
         if back_to is not None:
-            log.append(event("resume", 0.0, step=0, name="resume", events_bytes=back_to))
+            log.append(event("resume", 0.0, step=0, records=0, name="resume", events_bytes=back_to))
         for name in names:
             log.append(event("eval", 0.0, step=0, name=name))
             lengths[name] = log.sync()
@@ -54,7 +56,7 @@ def test_numbers_that_are_not_finite_are_null_and_named(tmp_path: Path) -> None:
 def test_a_line_is_one_line_of_ascii_whatever_the_text_holds(tmp_path: Path) -> None:
     text = 'two\nlines, \x1b[31m red, \u2028 and é 🙂 and "quotes" and \udcff'
     log = EventLog(tmp_path)
-    log.append(event("sample", 0.0, text=text))
+    log.append(event("sample", 0.0, step=0, text=text))
     log.close()
     data = (tmp_path / "events.jsonl").read_bytes()
     assert data.count(b"\n") == 1
@@ -82,7 +84,7 @@ def test_a_line_counts_when_its_end_is_there(tmp_path: Path) -> None:
     assert len(reader.poll()) == 2  # and it is not read twice
 
 
-@pytest.mark.parametrize("torn", [b'{"format":1,"type":"ev', b'{"format":1,"type":"eval","step":1}', b"\xff\xfe", b"{"])
+@pytest.mark.parametrize("torn", [b'{"format":1,"type":"ev', WHOLE, b"\xff\xfe", b"{"])
 def test_a_line_that_a_crash_tore_is_ended_by_the_next_attempt(tmp_path: Path, torn: bytes) -> None:
     writer = Writer(tmp_path)
     writer.attempt("a")
@@ -135,21 +137,26 @@ def test_resumes_of_resumes(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_an_event_that_no_worker_writes_is_refused_or_left_out(tmp_path: Path) -> None:
+    """Nothing is computed without it; who only shows the run does without."""
+    writer = Writer(tmp_path)
+    writer.attempt("a")
+    with (tmp_path / "events.jsonl").open("ab") as file:
+        file.write(WHOLE.replace(b'"step":1', b'"step":"one"') + b"\n")
+    writer.attempt("b")
+    for _ in range(2):  # at every look
+        with pytest.raises(WorkbenchError, match=r"events.jsonl: the eval event at byte \d+ holds no `step`"):
+            read_events(tmp_path)
+    lenient = EventReader(tmp_path, strict=False)
+    assert [e["name"] for e in lenient.poll()] == ["a", "b"]
+    assert lenient.left_out == 1
+
+
 def test_positions_are_lengths_of_the_file(tmp_path: Path) -> None:
     lengths = Writer(tmp_path).attempt("a", "b")
     assert [at for at, _ in EventReader(tmp_path).positions()] == [lengths["a"], lengths["b"]]
     assert EventReader(tmp_path).offset_after("eval") == lengths["a"]
     assert EventReader(tmp_path).offset_after("end") is None
-
-
-def test_listeners_hear_what_is_written_after_it_is_written(tmp_path: Path) -> None:
-    heard: list[tuple[Any, int]] = []
-    log = EventLog(tmp_path)
-    log.listeners.append(lambda e: heard.append((e["step"], len(read_events(tmp_path)))))
-    log.append(event("eval", 0.0, step=7), durable=True)
-    log.append(event("eval", 0.0, step=8))
-    log.close()
-    assert heard == [(7, 1), (8, 2)]
 
 
 def test_the_latest_of_a_type() -> None:

@@ -22,6 +22,7 @@ from workbench.training.checkpoints import (
     Meta,
     available,
     best,
+    damaged,
     forget_after,
     load_into,
     newest,
@@ -212,7 +213,6 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "half": lambda path: path.write_bytes(path.read_bytes()[:20]),
     "no step": lambda path: path.write_text('{"format": 1}'),
     "no number": lambda path: path.write_text('{"format": 1, "step": "many"}'),
-    "newer": lambda path: path.write_text('{"format": 2, "step": 4}'),
 }
 
 
@@ -268,12 +268,21 @@ def test_another_models_weights_are_refused(run: Path, width: int, layers: int) 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
 @pytest.mark.parametrize("damage", [DAMAGE["gone"], DAMAGE["empty"], DAMAGE["half"]], ids=["gone", "empty", "half"])
-def test_damaged_tensors_are_told(run: Path, name: str, damage: Callable[[Path], object]) -> None:
-    path = save(run, 3)
+def test_one_with_damaged_tensors_is_none(run: Path, name: str, damage: Callable[[Path], object]) -> None:
+    save(run, 2)
+    path, was = save(run, 3), last(run)
     damage(path / name)
+    assert steps(run) == [2]
+    assert damaged(run) == damaged(run, 2) == [path]
+    assert damaged(run, 3) == []
     with pytest.raises(WorkbenchError, match="not a readable safetensors file") as raised:
-        load_into(last(run), *made())
+        load_into(was, *made())
     assert name in str(raised.value)
+    assert save(run, 3) == path
+    assert steps(run) == [2, 3]
+    damage(path / name)
+    prune(run)
+    assert not path.exists()
 
 
 def test_an_optimizers_state_of_other_shapes_is_refused(run: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from tiny_runs import GPT, MLP, document
 
 from workbench import preset as presets
-from workbench.errors import UsageError
+from workbench.errors import UsageError, out_of_memory
 from workbench.lab.trial import OutOfMemory, Told, trial
 from workbench.training.trials import meter
 
@@ -74,12 +74,12 @@ def test_who_cannot_measure_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_memory_refused_is_known_whoever_says_it() -> None:
-    assert meter.no_room(torch.OutOfMemoryError("CUDA out of memory"))
-    assert meter.no_room(MemoryError())
-    assert meter.no_room(RuntimeError("std::bad_alloc"))
-    assert meter.no_room(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
-    assert not meter.no_room(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
-    assert not meter.no_room(ValueError("out of memory"))
+    assert out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert out_of_memory(MemoryError())
+    assert out_of_memory(RuntimeError("std::bad_alloc"))
+    assert out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"))
+    assert not out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not out_of_memory(ValueError("out of memory"))
 
 
 @pytest.mark.gpu

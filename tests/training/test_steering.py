@@ -222,7 +222,8 @@ def test_what_acts_is_not_read_again_while_it_acts(tmp_path: Path) -> None:
     for id in ids:  # sent after the attempt began
         (tmp_path / "commands" / f"{id}.json").rename(tmp_path / f"{id}.json")
     answers: list[dict[str, Any]] = []
-    steering = Steering(commands.Inbox(tmp_path), lambda **answer: answers.append(answer), answered=[])
+    inbox = commands.Inbox(tmp_path)
+    steering = Steering(inbox, lambda **answer: answers.append(answer), stale=inbox.poll(), answered=[])
     for id in ids:
         (tmp_path / f"{id}.json").rename(tmp_path / "commands" / f"{id}.json")
     steering.look(now=True)

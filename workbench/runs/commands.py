@@ -16,12 +16,45 @@ from pathlib import Path
 from typing import Any
 
 from workbench.errors import WorkbenchError
-from workbench.runs import FORMAT
+from workbench.runs import FORMAT, vocabulary
 from workbench.runs.events import Event, EventReader
 from workbench.runs.files import DIRECTORY_MODE, FILE_MODE, dump, on_a_network
 from workbench.runs.status import LIVE, Watch
 
-NAMES = ("pause", "unpause", "step", "pace", "set", "eval", "sample", "save", "rewind", "inspect", "stop")
+
+def _rate(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1e300
+
+
+def _top(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MOST_GUESSES
+
+
+def _changes(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value)
+
+
+def _yes_or_no(value: Any) -> bool:
+    return type(value) is bool
+
+
+MOST_GUESSES = 20
+_TAKES: dict[str, dict[str, tuple[vocabulary.Check, str]]] = {
+    "pause": {},
+    "unpause": {},
+    "step": {"micro": (_yes_or_no, "true for a micro-batch, false for a step")},
+    "pace": {"rate": (_rate, "steps a second, 0 for full speed")},
+    "set": {"changes": (_changes, "an object of keys and values")},
+    "eval": {},
+    "sample": {},
+    "save": {},
+    "rewind": {},
+    "inspect": {"top": (_top, f"how many guesses to tell, 0 to {MOST_GUESSES}")},
+    "stop": {},
+}
+"""Every command, and what else may stand in its file."""
+_NEEDED = {"set": "changes"}
+NAMES = tuple(_TAKES)
 FINAL = ("applied", "refused", "expired")
 LARGEST = 64 * 1024
 """Bytes of a command file: an edit of every key is a few hundred."""
@@ -49,20 +82,37 @@ class Bad:
 
 
 def send(directory: Path, command: str, *, at: int | None = None, **arguments: Any) -> str:
-    """Ask the worker of a run for something. Returns the id under which it will answer."""
+    """Ask the worker of a run for something. Returns the id under which it will answer.
+
+    WorkbenchError where its directory cannot be written.
+    """
     sent = time.time()
-    id = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
+    folder = directory / "commands"
+    id = f"{_after_those_that_wait(folder):020d}-{secrets.token_hex(4)}"
     document: dict[str, Any] = {"format": FORMAT, "id": id, "sent": sent, "command": command, **arguments}
     if at is not None:
         document["at"] = at
-    folder = directory / "commands"
-    folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
     aside = folder / f".{id}"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
-    with os.fdopen(fd, "w") as file:
-        file.write(dump(document))
-    aside.rename(folder / f"{id}.json")
+    try:
+        folder.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        with os.fdopen(fd, "w") as file:
+            file.write(dump(document))
+        aside.rename(folder / f"{id}.json")
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
+        raise WorkbenchError(
+            f"{folder}: the worker cannot be asked ({(error.strerror or str(error)).lower()}); "
+            "a signal needs no disk: `kill PID` makes it finish its step, save if it can, and end"
+        ) from None
     return id
+
+
+def _after_those_that_wait(folder: Path) -> int:
+    """The clock in nanoseconds, or more where a clock that was set back since would put a command before another."""
+    waiting = [path.name for path in folder.glob("0*-*.json")]
+    return max([time.time_ns(), *(int(name[:20]) + 1 for name in waiting if name[:20].isdecimal())])
 
 
 def wait(directory: Path, id: str, *, timeout: float, later: bool = False) -> Event:
@@ -146,8 +196,24 @@ def _checked(id: str, document: Any) -> Command | Bad:
         return Bad(id, "its id is not its file's name")
     if command not in NAMES:
         return Bad(id, f"unknown command {str(command)[:40]!r}; there are {', '.join(NAMES)}")
-    if at is not None and (not isinstance(at, int) or isinstance(at, bool)):
+    if at is not None and (type(at) is not int or abs(at) > vocabulary.MOST):
         return Bad(id, "`at` must be a step, a whole number")
-    if not isinstance(sent, int | float):
+    if sent is None or not vocabulary.number(sent):
         return Bad(id, "`sent` must be a time in seconds")
+    if why := _misgiven(command, document):
+        return Bad(id, why)
     return Command(id, command, float(sent), at, document)
+
+
+def _misgiven(command: str, arguments: dict[str, Any]) -> str | None:
+    """Why these are not the command's arguments. Whether a change can be made is for the run to say."""
+    takes, needed = _TAKES[command], _NEEDED.get(command)
+    if needed and needed not in arguments:
+        return f"{command}: expected `{needed}`, {takes[needed][1]}"
+    for name, value in arguments.items():
+        if name not in takes:
+            return f"{command}: takes no {name[:40]!r}; it takes {', '.join(takes) or 'nothing'}"
+        fits, expected = takes[name]
+        if not fits(value):
+            return f"{command}: expected `{name}`, {expected}"
+    return None

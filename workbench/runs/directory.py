@@ -4,19 +4,26 @@ A run lies in `<runs>/<name>-<YYYYmmdd-HHMMSS UTC>`; `<runs>` is `--runs-dir`, e
 """
 
 import contextlib
+import errno
 import os
 import re
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench.errors import UsageError, WorkbenchError
 from workbench.runs import status
-from workbench.runs.files import DIRECTORY_MODE, replace
+from workbench.runs.files import DIRECTORY_MODE, replace, replace_json, sync_directory
 
 _DATED = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
 """What a run's directory has behind its name: when it began."""
+_ASIDE = ".new-"
+"""How a run's directory is called until it is whole."""
 
 
 class Listed(NamedTuple):
@@ -28,30 +35,65 @@ class Listed(NamedTuple):
 
 
 def runs_folder(given: str | None = None) -> Path:
-    return Path(given or os.environ.get("WORKBENCH_RUNS") or "runs").expanduser().absolute()
+    return Path(os.path.expanduser(given or os.environ.get("WORKBENCH_RUNS") or "runs")).absolute()
 
 
-def create(folder: Path, name: str, preset_toml: str) -> Path:
-    """A new run's directory, with its preset in it. A name that is taken gets -2, -3, …"""
-    started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+def create(folder: Path, name: str, preset_toml: str, documents: Mapping[str, dict[str, Any]] | None = None) -> Path:
+    """A new run's directory, with its preset in it: made aside and renamed, so that it is there whole or not at all.
+
+    A name that is taken gets -2, -3, … `documents` are JSON files that it begins with, by their names.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for n in range(1, 10_000):
-            path = folder / (f"{name}-{started}" if n == 1 else f"{name}-{started}-{n}")
-            with contextlib.suppress(FileExistsError):
-                path.mkdir(mode=DIRECTORY_MODE)
-                break
-        else:
-            raise UsageError(f"{folder}: ten thousand runs named {name} in one second")
+        _make(folder)
+        _sweep(folder)
+        aside = folder / f"{_ASIDE}{secrets.token_hex(6)}"
+        aside.mkdir(mode=DIRECTORY_MODE)
+        try:
+            for part in ("commands", "checkpoints", "inspect"):
+                (aside / part).mkdir(mode=DIRECTORY_MODE)
+            replace(aside / "preset.toml", preset_toml.encode("utf-8"), durable=True)
+            for file, document in (documents or {}).items():
+                replace_json(aside / file, document, durable=True)
+            path = _named(aside, folder, name)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        sync_directory(folder)
     except OSError as error:
         raise UsageError(
             f"{folder}: a run cannot be made there ({error.strerror}); "
             "choose another place with --runs-dir or WORKBENCH_RUNS"
         ) from None
-    for part in ("commands", "checkpoints", "inspect"):
-        (path / part).mkdir(mode=DIRECTORY_MODE)
-    replace(path / "preset.toml", preset_toml.encode("utf-8"))
     return path
+
+
+def _make(folder: Path) -> None:
+    """The runs folder, and that its name survives a power cut."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    for path in missing:
+        sync_directory(path.parent)
+
+
+def _named(aside: Path, folder: Path, name: str) -> Path:
+    """Give it its name: a rename onto a run that is there fails, whoever made that one a moment ago."""
+    started = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    for n in range(1, 10_000):
+        path = folder / (f"{name}-{started}" if n == 1 else f"{name}-{started}-{n}")
+        try:
+            return aside.rename(path)
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+    raise UsageError(f"{folder}: ten thousand runs named {name} in one second")
+
+
+def _sweep(folder: Path) -> None:
+    """What was killed while it made a run leaves a folder without a name."""
+    for old in folder.glob(f"{_ASIDE}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - old.stat().st_mtime > 3600:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def is_run(path: Path) -> bool:
@@ -83,7 +125,7 @@ def find(folder: Path, run: str) -> Path:
         if not there:
             raise UsageError(f"{folder}: there are no runs yet")
         return max(there, key=lambda p: (_started(p), p.name))
-    path = Path(run).expanduser()
+    path = Path(os.path.expanduser(run))
     if os.sep in run or run.startswith("."):
         if is_run(path):
             return path.absolute()
@@ -108,7 +150,7 @@ def find(folder: Path, run: str) -> Path:
 def _runs_in(folder: Path) -> list[Path]:
     """In no order; none where there is no such folder."""
     try:
-        return [p for p in folder.iterdir() if is_run(p)]
+        return [p for p in folder.iterdir() if not p.name.startswith(_ASIDE) and is_run(p)]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:

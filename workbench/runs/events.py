@@ -7,17 +7,16 @@ the checkpoint was made (`events_bytes`), and a reader drops what lies between t
 import json
 import math
 import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from workbench.runs import FORMAT
-from workbench.runs.files import FILE_MODE, dump
+from workbench.errors import WorkbenchError
+from workbench.runs import FORMAT, vocabulary
+from workbench.runs.files import Appended, check_format, dump, opened
 
 Event = dict[str, Any]
-Listener = Callable[[Event], None]
 _LONGEST = 64 * 1024 * 1024  # a longer line is not ours
 
 
@@ -40,40 +39,46 @@ def finite(document: Event) -> Event:
 
 
 class EventLog:
-    """The worker's end: appends one line at a time and tells whoever listens in this process."""
+    """The worker's end: appends one line at a time."""
 
     def __init__(self, directory: Path) -> None:
-        self._fd = os.open(directory / "events.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
-        self._lock = threading.Lock()
-        self.listeners: list[Listener] = []
-        size = os.fstat(self._fd).st_size
-        if size and os.pread(self._fd, 1, size - 1) != b"\n":
-            os.write(self._fd, b"\n")  # end the line that a crash tore; no reader believes it
+        self._file = Appended(directory / "events.jsonl")
+        size = os.fstat(self._file.fd).st_size
+        if size and os.pread(self._file.fd, 1, size - 1) != b"\n":
+            self._file.add(b"\n")  # end the line that a crash tore; no reader believes it
 
-    def append(self, document: Event, *, durable: bool = False) -> None:
-        data = (dump(document) + "\n").encode("ascii")
-        with self._lock:
-            while data:
-                data = data[os.write(self._fd, data) :]
-            if durable:
-                os.fsync(self._fd)
-        for listener in self.listeners:
-            listener(document)
+    def add(self, document: Event) -> None:
+        """Take it; `flush` writes it."""
+        self._file.add((dump(document) + "\n").encode("ascii"))
+
+    def append(self, document: Event) -> None:
+        """Take it and write it. OSError: it is kept for the next flush."""
+        self.add(document)
+        self._file.flush()
+
+    def flush(self) -> None:
+        self._file.flush()
 
     def sync(self) -> int:
         """Everything appended so far is on the disk when this returns. Returns the file's length in bytes."""
-        os.fsync(self._fd)
-        return os.fstat(self._fd).st_size
+        return self._file.sync()
 
     def close(self) -> None:
-        os.close(self._fd)
+        self._file.close()
 
 
 class EventReader:
-    """A reader's end: the events that count, and how far the file has been read. A torn line is the end."""
+    """A reader's end: the events that count, and how far the file has been read. A torn line is the end.
 
-    def __init__(self, directory: Path) -> None:
+    A damaged event, one that no worker writes, raises WorkbenchError: nothing must be computed without it. Who only
+    shows the run (not `strict`) does without: it is left out and counted.
+    """
+
+    def __init__(self, directory: Path, *, strict: bool = True) -> None:
         self._path = directory / "events.jsonl"
+        self._strict = strict
+        self.left_out = 0
+        """How many events were damaged."""
         self._offset = 0
         self._kept: list[tuple[int, Event]] = []
         self.dropped: list[Event] = []
@@ -83,7 +88,7 @@ class EventReader:
         """Read what is new, and return all events that count."""
         for end, document in self._lines():
             if document.get("type") == "resume":
-                length = document.get("events_bytes", 0)
+                length = document["events_bytes"]
                 self.dropped += [e for at, e in self._kept if at > length]
                 self._kept = [(at, e) for at, e in self._kept if at <= length]
             self._kept.append((end, document))
@@ -100,18 +105,33 @@ class EventReader:
 
     def _lines(self) -> Iterator[tuple[int, Event]]:
         try:
-            file = self._path.open("rb")
+            file = opened(self._path)
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise WorkbenchError(f"{self._path}: cannot be read ({error.strerror})") from None
         with file:
             file.seek(self._offset)
             while (line := file.readline(_LONGEST)).endswith(b"\n"):
                 self._offset += len(line)
                 try:
                     document = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue  # torn by a crash, and ended by the next attempt
-                if isinstance(document, dict) and isinstance(document.get("format"), int):
+                if not isinstance(document, dict) or not vocabulary.count(document.get("format")):
+                    continue
+                self._offset -= len(line)  # a refusal is repeated at the next look
+                check_format(document, str(self._path))
+                strange = vocabulary.wrong(document)
+                if strange and self._strict:
+                    raise WorkbenchError(
+                        f"{self._path}: the {document['type']} event at byte {self._offset:,} holds no "
+                        f"`{strange}` that a worker writes; the file was changed or damaged"
+                    )
+                self._offset += len(line)
+                if strange:
+                    self.left_out += 1
+                else:
                     yield self._offset, document
 
 

@@ -1,12 +1,15 @@
-"""Writing files so that a reader or a crash never sees half of one, and the lock that keeps a second writer out."""
+"""Writing files so that a reader, a crash or a full disk never leaves half of one; and the lock that keeps a second
+writer out."""
 
 import errno
 import fcntl
 import json
 import os
 import secrets
+import stat
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psutil
 
@@ -18,6 +21,10 @@ _SERVED = frozenset(
 )
 
 FILE_MODE, DIRECTORY_MODE = 0o600, 0o700
+
+
+class NewerFormat(WorkbenchError):
+    """A later version wrote it: it is not damaged, and nothing may be taken for lost or done again without it."""
 
 
 def dump(document: dict[str, Any]) -> str:
@@ -47,13 +54,91 @@ def replace_json(path: Path, document: dict[str, Any], *, durable: bool = False)
     replace(path, (dump(document) + "\n").encode("ascii"), durable=durable)
 
 
+def overwrite_json(path: Path, document: dict[str, Any]) -> None:
+    """Write over a small file in the blocks that it has: what is left where there is no room for a second one.
+
+    A reader may see it half-way. OSError where it does not fit.
+    """
+    data = (dump(document) + "\n").encode("ascii")
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        about = os.fstat(fd)
+        if len(data) > about.st_blocks * 512:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.pwrite(fd, data[:-1].ljust(about.st_size - 1) + b"\n", 0)
+    finally:
+        os.close(fd)
+
+
+class Appended:
+    """A file that only grows at its end. What could not be written yet stays in memory, so that a full disk tears no
+    record and no line; any thread may flush."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        self._pending = bytearray()
+        self._lock = threading.Lock()
+
+    def add(self, data: bytes) -> None:
+        """Take it; `flush` writes it."""
+        with self._lock:
+            self._pending += data
+
+    def flush(self) -> None:
+        """Hand everything taken so far to the file system. OSError: the rest is kept for the next flush."""
+        with self._lock:
+            try:
+                while self._pending:
+                    written = os.write(self.fd, self._pending)
+                    del self._pending[:written]
+            except OSError as error:
+                error.filename = str(self.path)
+                raise
+            if not os.fstat(self.fd).st_nlink:  # what is written now is lost with the last who has it open
+                raise OSError(errno.EIDRM, "removed while the run was writing it", str(self.path))
+
+    def sync(self) -> int:
+        """Everything taken so far is on the disk when this returns. Returns the file's length in bytes."""
+        self.flush()
+        os.fsync(self.fd)
+        return os.fstat(self.fd).st_size
+
+    def cut(self, length: int) -> None:
+        """Forget what lies past `length` bytes, and what waits; on the disk when this returns."""
+        with self._lock:
+            self._pending.clear()
+            os.ftruncate(self.fd, length)
+            os.fsync(self.fd)
+
+    def close(self) -> None:
+        """OSError where the rest could not be written; it is closed all the same."""
+        try:
+            self.flush()
+        finally:
+            os.close(self.fd)
+
+
+def opened(path: Path) -> BinaryIO:
+    """A regular file, to read. OSError for anything else: a FIFO in its place would hold its reader for ever."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return os.fdopen(fd, "rb")
+    except OSError:
+        os.close(fd)
+        raise
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; a missing, torn or foreign file is a WorkbenchError that names it."""
     try:
-        document = json.loads(path.read_bytes())
+        with opened(path) as file:
+            document = json.loads(file.read())
     except OSError as error:
         raise WorkbenchError(f"{path}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WorkbenchError(f"{path}: not JSON ({error})") from None
     if not isinstance(document, dict):
         raise WorkbenchError(f"{path}: expected a JSON object")
@@ -66,8 +151,9 @@ def check_format(document: dict[str, Any], where: str) -> None:
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise WorkbenchError(f"{where}: no `format`, so this is not a file of workbench's")
     if found > FORMAT:
-        raise WorkbenchError(
-            f"{where}: format {found} was written by a newer workbench than this one, which knows {FORMAT}; upgrade it"
+        which = f"format {found}" if found < 10**9 else "its format"
+        raise NewerFormat(
+            f"{where}: {which} was written by a newer workbench than this one, which knows {FORMAT}; upgrade it"
         )
 
 

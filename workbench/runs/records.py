@@ -4,10 +4,9 @@ The number of records is the file's size divided by the record's, and no other f
 never needs a lock and a torn last record is simply not there yet.
 """
 
-import json
 import os
+import re
 import struct
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from workbench.errors import WorkbenchError
 from workbench.runs import FORMAT
-from workbench.runs.files import FILE_MODE, check_format, replace_json
+from workbench.runs.files import Appended, opened, read_json, replace_json
 
 DTYPE = np.dtype(
     [
@@ -38,6 +37,8 @@ DTYPE = np.dtype(
 CLIPPED, NOT_FINITE, SPIKE = 1, 2, 4
 _PACKED = struct.Struct("<3Q5d5I")  # DTYPE, for one record at a time: five times as fast as NumPy
 assert _PACKED.size == DTYPE.itemsize
+_PLAIN, _FIELDS = re.compile(r"[<>|=]?(u[1248]|i[1248]|f[248]|b1|\?)"), 256
+"""What a record's field may be, in any version, and how many there may be: a record is a few hundred bytes."""
 
 Records = npt.NDArray[np.void]
 
@@ -46,48 +47,34 @@ class StepLog:
     """The worker's end: appends records, hands them to the file system when told to. Any thread may flush."""
 
     def __init__(self, directory: Path) -> None:
-        self._path = directory / "steps.bin"
-        replace_json(
-            directory / "steps.json", {"format": FORMAT, "dtype": [[name, kind] for name, kind, *_ in DTYPE.descr]}
-        )
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
-        self._pending = bytearray()
-        self._lock = threading.Lock()
+        described = {"format": FORMAT, "dtype": [[name, kind] for name, kind, *_ in DTYPE.descr]}
+        replace_json(directory / "steps.json", described, durable=True)  # no reader gets anywhere without it
+        self._file = Appended(directory / "steps.bin")
 
     def append(self, *values: float) -> None:
         """One record, its values in the order of DTYPE."""
-        data = _PACKED.pack(*values)
-        with self._lock:
-            self._pending += data
+        self._file.add(_PACKED.pack(*values))
 
     def flush(self) -> None:
-        with self._lock:
-            while self._pending:
-                written = os.write(self._fd, self._pending)
-                del self._pending[:written]
+        """OSError: what could not be written is kept for the next flush."""
+        self._file.flush()
 
     def sync(self) -> int:
         """Everything appended so far is on the disk when this returns. Returns the number of records."""
-        self.flush()
-        os.fsync(self._fd)
-        return os.fstat(self._fd).st_size // DTYPE.itemsize
+        return self._file.sync() // DTYPE.itemsize
 
     def cut(self, records: int) -> None:
         """Forget what was appended past `records`; a torn tail goes with it."""
-        with self._lock:
-            self._pending.clear()
-            size = os.fstat(self._fd).st_size
-            if size < records * DTYPE.itemsize:
-                raise WorkbenchError(
-                    f"{self._path}: {size // DTYPE.itemsize} records, but its checkpoint was made after {records}; "
-                    "the file was cut by something else"
-                )
-            os.ftruncate(self._fd, records * DTYPE.itemsize)
-            os.fsync(self._fd)
+        there = os.fstat(self._file.fd).st_size // DTYPE.itemsize
+        if there < records:
+            raise WorkbenchError(
+                f"{self._file.path}: {there} records, but its checkpoint was made after {records}; "
+                "the file was cut by something else"
+            )
+        self._file.cut(records * DTYPE.itemsize)
 
     def close(self) -> None:
-        self.flush()
-        os.close(self._fd)
+        self._file.close()
 
 
 class StepReader:
@@ -102,6 +89,8 @@ class StepReader:
             return self._path.stat().st_size // self.dtype.itemsize
         except FileNotFoundError:
             return 0
+        except OSError as error:
+            raise WorkbenchError(f"{self._path}: cannot be read ({error.strerror})") from None
 
     def read(self, begin: int = 0, end: int | None = None) -> Records:
         """Records begin … end−1 (all that are there by default), as a structured array."""
@@ -109,27 +98,41 @@ class StepReader:
         if end <= begin:
             return np.empty(0, self.dtype)
         size = self.dtype.itemsize
-        with self._path.open("rb") as file:
-            data = os.pread(file.fileno(), (end - begin) * size, begin * size)
-        return np.frombuffer(data[: len(data) // size * size], dtype=self.dtype)
+        try:
+            with opened(self._path) as file:
+                data = os.pread(file.fileno(), (end - begin) * size, begin * size)
+        except OSError as error:
+            raise WorkbenchError(f"{self._path}: cannot be read ({error.strerror})") from None
+        records = np.frombuffer(data[: len(data) // size * size], dtype=self.dtype)
+        strange = np.flatnonzero(records["step"] != np.arange(begin, begin + len(records), dtype=np.uint64))
+        if len(strange):
+            at = int(strange[0])
+            raise WorkbenchError(
+                f"{self._path}: record {begin + at:,} says that it is step {records['step'][at]:,}: the file is "
+                "damaged there; `workbench resume` goes back to the last checkpoint"
+            )
+        return records
 
 
 def _described(path: Path) -> "np.dtype[np.void]":
     """The record as steps.json describes it: a reader of a later version finds its fields by name."""
-    try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return DTYPE  # a run that has not begun: no records either
-    except (OSError, ValueError) as error:
-        raise WorkbenchError(f"{path}: cannot be read ({error})") from None
-    check_format(document, str(path))
+    document = read_json(path)
     try:
-        dtype = np.dtype([(str(name), str(kind)) for name, kind in document["dtype"]])
+        fields = [(str(name), str(kind)) for name, kind in document["dtype"]]
+        foreign = [kind for _, kind in fields if not _PLAIN.fullmatch(kind)]
+        if foreign or len(fields) > _FIELDS:
+            raise ValueError(f"{foreign[0]!r:.40} is no plain number" if foreign else f"{len(fields):,} fields")
+        dtype = np.dtype(fields)
     except (KeyError, TypeError, ValueError) as error:
         raise WorkbenchError(f"{path}: not a record's description ({error})") from None
     missing = [name for name in DTYPE.names or () if name not in (dtype.names or ())]
-    if missing or dtype.hasobject or dtype.itemsize < 1:
-        raise WorkbenchError(f"{path}: the record lacks {', '.join(missing) or 'a plain layout'}")
+    if missing:
+        raise WorkbenchError(f"{path}: the record lacks {', '.join(missing)}")
+    other = [name for name in DTYPE.names or () if dtype[name].kind != DTYPE[name].kind]
+    if other:
+        raise WorkbenchError(f"{path}: {other[0]} is {dtype[other[0]]}, expected {DTYPE[other[0]]}")
     return dtype
 
 

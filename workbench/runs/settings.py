@@ -3,13 +3,15 @@
 It is computed from the run directory, for records past and to come, without asking the worker.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workbench import preset as presets
+from workbench.errors import WorkbenchError
 from workbench.preset import Preset
 from workbench.runs.events import Event, read_events
 from workbench.runs.files import read_json
@@ -59,8 +61,29 @@ def at(run: Path, step: int, *, events: Iterable[Event] | None = None, records: 
     else:
         used = int(found[0]["B"]) * int(found[0]["accum"]) * int(found[0]["world"])
         first = int(found[0]["rows_before"]) + used + (step - nearest - 1) * rows_a_step
-    known = read_json(run / "resolved.json").get("corpus", {}) if (run / "resolved.json").exists() else {}
+    known = (resolved(run) or {}).get("corpus", {})
     return Held(preset, first, base, known.get("fingerprint"))
+
+
+def resolved(run: Path) -> dict[str, Any] | None:
+    """What was resolved when the last attempt began; None before that. WorkbenchError where no worker wrote it."""
+    path = run / "resolved.json"
+    if not os.path.lexists(path):
+        return None
+    document = read_json(path)
+    corpus = document.get("corpus", {})
+    fits = {
+        "corpus": isinstance(corpus, dict) and isinstance(corpus.get("fingerprint", ""), str),
+        "precision": document.get("precision") in ("fp32", "bf16", "fp64"),
+        "attention": isinstance(document.get("attention"), str),
+        "compile": isinstance(document.get("compile"), bool),
+        "device": isinstance(document.get("device"), str),
+        "threads": type(document.get("threads")) is int and 0 < document["threads"] <= 65_536,
+    }
+    strange = [name for name, holds in fits.items() if not holds]
+    if strange:
+        raise WorkbenchError(f"{path}: {strange[0]} holds what no worker writes; the file was changed or damaged")
+    return document
 
 
 @lru_cache(maxsize=16)

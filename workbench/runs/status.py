@@ -6,6 +6,7 @@ heartbeat, and judges it by its own clock.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -19,7 +20,7 @@ import psutil
 
 from workbench.errors import WorkbenchError
 from workbench.runs import FORMAT
-from workbench.runs.files import read_json, replace_json
+from workbench.runs.files import opened, overwrite_json, read_json, replace_json
 
 LIVE = ("starting", "running", "paused")
 ENDED = ("done", "stopped", "interrupted", "diverged", "out-of-memory", "failed")
@@ -81,13 +82,17 @@ _WRITTEN = {str: str, int: int, float: int | float}
 """What JSON may hold for a field, by the type of its default."""
 
 
+_LARGEST = 2**63
+"""No number of a worker's is as large."""
+
+
 def read(directory: Path) -> Status | None:
-    """The status as written; None where a run has none yet, or a crash left an empty one."""
+    """The status as written; None where a run has none yet, or a crash left none of it."""
     path = directory / "status.json"
     try:
-        document = read_json(path)
+        document = _whole(path)
     except WorkbenchError:
-        if path.exists() and path.stat().st_size:
+        if path.exists() and not _cut_off(path):
             raise
         return None
     values: dict[str, Any] = {}
@@ -99,11 +104,34 @@ def read(directory: Path) -> Status | None:
         elif known.name == "exit_code":
             fits = isinstance(value, int | None)
         else:
-            fits = isinstance(value, _WRITTEN[type(default)])
+            fits = isinstance(value, _WRITTEN[type(default)]) and (isinstance(value, str) or abs(value) < _LARGEST)
+        if known.name == "state":
+            fits = value in (*LIVE, *ENDED)
         if not fits:
             raise WorkbenchError(f"{path}: {known.name} is {value!r:.40}, which no worker writes")
         values[known.name] = value
     return Status(**values)
+
+
+def _cut_off(path: Path) -> bool:
+    """Whether it is what a power cut leaves of a file that is never synced: nothing, NULs, or its beginning."""
+    try:
+        with opened(path) as file:
+            data = file.read()
+    except OSError:
+        return False
+    return not data or b"\0" in data or (data.startswith(b'{"format":1,') and not data.rstrip().endswith(b"}"))
+
+
+def _whole(path: Path) -> dict[str, Any]:
+    """On a full disk it is written in place: what is read half-way is whole a moment later."""
+    try:
+        return read_json(path)
+    except WorkbenchError:
+        if not path.exists():
+            raise
+        time.sleep(0.01)
+        return read_json(path)
 
 
 def _is_inside(value: object) -> bool:
@@ -171,6 +199,8 @@ class Heart:
     def __init__(self, directory: Path, *, flush: Callable[[], None], attempt: int, steps: int) -> None:
         self._path = directory / "status.json"
         self._flush = flush
+        self.trouble: OSError | None = None
+        """Why the last status could not be written."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self.step = 0
@@ -196,7 +226,7 @@ class Heart:
         before = self._status
         self._status = replace(before, **changes)
         if self._status != before:
-            self._write()
+            self.beat()
 
     def stop(self, **changes: Any) -> None:
         """The last words: written here, and nothing after them."""
@@ -210,15 +240,30 @@ class Heart:
         beats = 0
         while not self._stop.wait(0.1):
             beats += 1
-            with contextlib.suppress(OSError):  # a full disk: the next beat tries again
+            with contextlib.suppress(OSError, MemoryError):  # full, disk or memory: the next beat tries again
                 self._flush()
-                if beats % 10 == 0:
-                    self._write()
+            if beats % 10 == 0:
+                self.beat()
+
+    def beat(self) -> None:
+        """Write, and note where that fails: training looks at it between two steps."""
+        try:
+            self._write()
+        except OSError as error:
+            self.trouble = error
+        else:
+            self.trouble = None
 
     def _write(self) -> None:
         with self._lock:
             status = replace(self._status, step=self.step, heartbeat=time.time(), uptime=time.monotonic())
-            replace_json(self._path, {"format": FORMAT, **asdict(status)})
+            document = {"format": FORMAT, **asdict(status)}
+            try:
+                replace_json(self._path, document)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                overwrite_json(self._path, document)  # so that readers hear why training waits
 
 
 def boot_id() -> str:

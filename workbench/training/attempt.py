@@ -5,22 +5,20 @@ import faulthandler
 import os
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from workbench import preset as presets
 from workbench.data.corpus import Corpus
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, out_of_memory
 from workbench.plan.arithmetic import steps_per_epoch, tokens_per_step
 from workbench.preset import Preset
 from workbench.runs import FORMAT
 from workbench.runs.commands import Command, Inbox
 from workbench.runs.files import FILE_MODE, replace_json
 from workbench.runs.signals import Interrupted, Signals
-from workbench.training import checkpoints, history
+from workbench.training import checkpoints, history, shortage
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
 from workbench.training.history import Beginning
@@ -28,6 +26,7 @@ from workbench.training.journal import Journal, Narrator
 from workbench.training.loop import WORLD, Loop
 from workbench.training.models import Model, build, fingerprint
 from workbench.training.optimizers import Optimizer
+from workbench.training.patience import what
 from workbench.training.position import Leave, Rewind
 from workbench.training.steering import Gait, Steering
 
@@ -48,6 +47,8 @@ class Outcome:
     state: str
     exit_code: int
     reason: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """More of the `end` event: an offer, a culprit."""
 
 
 def work(
@@ -99,10 +100,14 @@ def _attempt(
         position = beginning.position
         journal.time = position.time
         journal.tell(step=position.step)
+        inbox = Inbox(run)
+        stale = inbox.poll()  # before anyone hears that it has begun, and asks
         if beginning.attempt > 1:
             _say_resume(journal, run, beginning)
         else:
             _say_start(journal, run, prepared, beginning)
+        for note in beginning.notes:
+            journal.event("warning", message=note)
 
         def answer(**fields: Any) -> None:
             journal.event("answer", step=position.step, **fields)
@@ -122,7 +127,8 @@ def _attempt(
         )
         loop = Loop(
             preset=preset, corpus=corpus, resolved=resolved, model=model, optimizer=optimizer, evaluator=evaluator,
-            journal=journal, steering=Steering(Inbox(run), answer, answered=answered), signals=signals,
+            journal=journal, signals=signals,
+            steering=Steering(inbox, answer, stale=stale, answered=answered, made=beginning.made),
             position=position, edits=beginning.edits, gait=gait,
         )  # fmt: skip
         journal.tell(state="paused" if gait.paused else "running", phase="training", pace=gait.pace)
@@ -132,15 +138,26 @@ def _attempt(
         journal.close(phase="going back")
         raise
     except BaseException as error:  # noqa: BLE001 - whatever it was, the run says how it ended
-        outcome, reason = _told(error)
+        if out_of_memory(error):
+            phase, tried, at = journal.phase, loop.preset if loop else preset, loop.at if loop else beginning.position
+            held = shortage.released(error, optimizer, resolved)
+            reason, fields = shortage.told(
+                run, tried, resolved, vocab=corpus.tokenizer.vocab_size, parameters=prepared.parameters, phase=phase,
+                step=at.step, held=held, error=error,
+            )  # fmt: skip
+            outcome = Outcome("out-of-memory", 4, fields=fields)
+        else:
+            outcome, reason = _told(error)
         if outcome.state == "failed" and not isinstance(error, WorkbenchError | OSError):
             _log_traceback(run)
             reason = f"{type(error).__name__}: {error}; the traceback is in {run / 'worker.log'}"
     at = loop.at if loop else beginning.position
+    if loop:
+        loop.hurry()
     with contextlib.suppress(OSError):  # no room for its last words: the exit code and stderr still say them
         journal.event(
             "end", durable=True, state=outcome.state, step=at.step, val_loss=at.val_loss, seconds=journal.time,
-            exit_code=outcome.exit_code, reason=reason,
+            exit_code=outcome.exit_code, reason=reason, **outcome.fields,
         )  # fmt: skip
     journal.close(state=outcome.state, phase="", step=at.step, exit_code=outcome.exit_code, reason=reason)
     return replace(outcome, reason=reason)
@@ -152,35 +169,44 @@ def _train(loop: Loop) -> tuple[Outcome, str]:
     try:
         loop.run()
     except Leave as leave:
-        outcome, reason, command = Outcome(leave.state, leave.exit_code), leave.reason, leave.command
+        outcome = Outcome(leave.state, leave.exit_code, fields=leave.fields)
+        reason, command = leave.reason, leave.command
     except Interrupted as interrupted:
         outcome, reason = Outcome("interrupted", interrupted.exit_code), str(interrupted)
-    if outcome.state in ("done", "stopped", "interrupted") and loop.unsaved:
-        loop.save()
+    if outcome.state in ("done", "stopped", "interrupted") and loop.unsaved and not loop.unfit():
+        outcome, reason = _save_last(loop, outcome, reason)
     if command:
         loop.steering.finish(command.id, "applied")
     loop.steering.close(loop.at.step)
     return outcome, reason
 
 
+def _save_last(loop: Loop, outcome: Outcome, reason: str) -> tuple[Outcome, str]:
+    """Save where the run ends. One that is done waits for room; whoever told it to leave does not wait."""
+    if outcome.state != "done":
+        loop.hurry()
+    try:
+        loop.save()
+    except OSError as error:
+        why = what(error)
+    except Leave as leave:
+        outcome, why = Outcome(leave.state, leave.exit_code), "told to leave before there was room"
+        if leave.command:
+            loop.steering.finish(leave.command.id, "applied")
+    except Interrupted as interrupted:
+        outcome, reason, why = Outcome("interrupted", interrupted.exit_code), str(interrupted), "there was no room"
+    else:
+        return outcome, reason
+    return outcome, "; ".join(filter(None, (reason, f"step {loop.at.step:,} could not be saved: {why}")))
+
+
 def _told(error: BaseException) -> tuple[Outcome, str]:
-    if out_of_memory(error):
-        return Outcome(
-            "out-of-memory", 4
-        ), f"out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return Outcome("failed", 1), f"{where}{error.strerror or error}; mend it, then `workbench resume` the run"
     if isinstance(error, WorkbenchError):
         return Outcome("interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code), str(error)
     return Outcome("failed", 1), ""
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """torch's CPU allocator has no exception of its own: a RuntimeError that names it."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def _resolve_once(run: Path, beginning: Beginning, resolved: Resolved, corpus: Corpus) -> None:
@@ -251,5 +277,5 @@ def _log(run: Path) -> Iterator[None]:
 
 
 def _log_traceback(run: Path) -> None:
-    with (run / "worker.log").open("a") as file:
+    with contextlib.suppress(OSError), (run / "worker.log").open("a") as file:
         traceback.print_exc(file=file)

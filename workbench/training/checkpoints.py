@@ -5,26 +5,40 @@ steps.bin and events.jsonl are synced and their lengths noted in meta.json: a re
 The last two and the best are kept.
 """
 
+import errno
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.data.tokenizers import Tokenizer
 from workbench.errors import WorkbenchError
-from workbench.runs import FORMAT
-from workbench.runs.files import DIRECTORY_MODE, FILE_MODE, read_json, replace_json, sync_directory
+from workbench.runs import FORMAT, vocabulary
+from workbench.runs.files import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    NewerFormat,
+    opened,
+    read_json,
+    replace_json,
+    sync_directory,
+)
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
+from workbench.training.position import Position
 
 Meta = dict[str, Any]
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP)
+"""There is no such file. What else keeps one from being read may pass, and the file is as good as it was."""
 
 
 @dataclass(frozen=True)
@@ -57,20 +71,82 @@ def folder_of(run: Path) -> Path:
 
 
 def available(run: Path) -> list[Checkpoint]:
-    """Every whole checkpoint of a run, the oldest first. One whose meta.json is damaged is none."""
-    found = []
+    """Every whole checkpoint of a run, the oldest first. One whose meta.json or tensors are damaged is none."""
+    return sorted((c for c in map(_whole, _named(run)) if c), key=lambda c: c.step)
+
+
+def damaged(run: Path, after: int = -1) -> list[Path]:
+    """What is named like a checkpoint of a step past `after`, and is none."""
+    return sorted(path for path in _named(run) if _step_of(path) > after and not _whole(path))
+
+
+def _named(run: Path) -> list[Path]:
     folder = folder_of(run)
-    for path in folder.glob("step-*") if folder.is_dir() else []:
-        try:
-            meta = read_json(path / "meta.json")
-            found.append(Checkpoint(path, meta | {"step": int(meta["step"])}))
-        except (WorkbenchError, KeyError, TypeError, ValueError):
-            continue
-    return sorted(found, key=lambda c: c.step)
+    return [path for path in folder.glob("step-*") if _step_of(path) >= 0] if folder.is_dir() else []
 
 
-def newest(run: Path) -> Checkpoint | None:
-    return next(iter(reversed(available(run))), None)
+def _step_of(path: Path) -> int:
+    number = path.name.removeprefix("step-")
+    return int(number) if number.isdecimal() else -1
+
+
+def _whole(path: Path) -> Checkpoint | None:
+    """The checkpoint in a folder; None where something of it is missing or cut. No tensor is read."""
+    meta_json, *tensors = (path / name for name in ("meta.json", "model.safetensors", "optimizer.safetensors"))
+    try:
+        for file in (meta_json, *tensors):
+            opened(file).close()
+        meta = read_json(meta_json)
+        for file in tensors:
+            with safe_open(file, "pt"):  # its header, held against the file's length
+                pass
+        sound = vocabulary.count(meta.get("step")) and vocabulary.number(meta.get("val_loss"))
+        return Checkpoint(path, meta) if sound else None
+    except NewerFormat:  # nothing is missing: going back to an earlier one would throw away what is good
+        raise
+    except OSError as error:
+        if error.errno in _MISSING:
+            return None
+        raise WorkbenchError(f"{path}: cannot be read ({error.strerror or error})") from None  # nor taken for none
+    except (SafetensorError, WorkbenchError):
+        return None
+
+
+def whole(checkpoint: Checkpoint) -> Meta:
+    """Its meta.json, if it has all that a run goes on from. WorkbenchError where it has not."""
+    meta, count, number = checkpoint.meta, vocabulary.count, vocabulary.number
+    position = meta.get("position")
+    told = position if isinstance(position, dict) else {}
+    fits = {
+        "settings": isinstance(meta.get("settings"), dict),
+        "records": count(meta.get("records")),
+        "events_bytes": count(meta.get("events_bytes")),
+        "fingerprint": isinstance(meta.get("fingerprint"), str),
+        "attempt": count(meta.get("attempt", 1)),
+        "edits_to_make": vocabulary.edits(meta.get("edits_to_make", [])),
+        "position": told.keys() == {f.name for f in fields(Position)} - {"step"}
+        and all(count(told[name]) for name in ("tokens", "rows_before"))
+        and isinstance(told["time"], float)
+        and all(number(told[name]) for name in ("time", "best", "val_loss"))
+        and (told["val_step"] is None or count(told["val_step"]))
+        and isinstance(told["done_here"], list)
+        and isinstance(told["spread"], list)
+        and len(told["spread"]) == 3
+        and all(value is not None and number(value) for value in told["spread"])
+        and vocabulary.base(told["base"]),
+    }
+    strange = [name for name, holds in fits.items() if not holds]
+    if strange:
+        raise WorkbenchError(
+            f"{checkpoint.path / 'meta.json'}: {strange[0]} holds what no worker writes; "
+            "move this checkpoint away to go on from the one before"
+        )
+    return meta
+
+
+def newest(run: Path, *, before: int | None = None) -> Checkpoint | None:
+    """The last one, or the last of those made before step `before`."""
+    return next((c for c in reversed(available(run)) if before is None or c.step < before), None)
 
 
 def best(run: Path) -> Checkpoint | None:
@@ -90,9 +166,7 @@ def write(
     """Save step `step`. `meta` is called when the tensors are on the disk and returns what meta.json will hold:
     it is there that the logs are synced and measured."""
     path = folder_of(run) / f"step-{step:08d}"
-    if any(
-        checkpoint.path == path for checkpoint in available(run)
-    ):  # the same step has the same tensors: only where the logs and settings stand can differ
+    if _whole(path):  # the same step has the same tensors: only where the logs and settings stand can differ
         replace_json(path / "meta.json", _complete(meta(), step), durable=True)
         return path
     shutil.rmtree(path, ignore_errors=True)  # one that cannot be read is none
@@ -117,29 +191,35 @@ def _complete(meta: Meta, step: int) -> Meta:
 
 def prune(run: Path) -> None:
     """Keep the last two and the best, and sweep up what a crash left half-written."""
-    checkpoints = available(run)
+    try:
+        checkpoints = available(run)
+    except WorkbenchError:  # one of them cannot be read now, or not by this version: it may be the one to keep
+        return
     keep = {c.path for c in checkpoints[-2:]}
     if top := best(run):
         keep.add(top.path)
-    for checkpoint in checkpoints:
-        if checkpoint.path not in keep:
-            shutil.rmtree(checkpoint.path, ignore_errors=True)
-    for rest in folder_of(run).glob(".step-*"):
-        shutil.rmtree(rest, ignore_errors=True)
+    for rest in [*_named(run), *folder_of(run).glob(".step-*")]:
+        if rest not in keep:
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 def forget_after(run: Path, step: int) -> None:
     """Remove checkpoints past `step`, damaged ones too: the run is about to go another way from there."""
-    for path in folder_of(run).glob("step-*"):
-        number = path.name.removeprefix("step-")
-        if number.isdecimal() and int(number) > step:
+    for path in _named(run):
+        if _step_of(path) > step:
             shutil.rmtree(path, ignore_errors=True)
 
 
 def load_into(checkpoint: Checkpoint, model: Model, optimizer: Optimizer | None = None) -> None:
     """Put the weights (and the optimizer's state) back. WorkbenchError where they are not this model's."""
     try:
-        model.load_state_dict(checkpoint.model())
+        weights = checkpoint.model()
+        for name, there in model.state_dict().items():
+            if name in weights and weights[name].is_floating_point() != there.is_floating_point():
+                raise WorkbenchError(
+                    f"{checkpoint.path}: {name} is {weights[name].dtype}, but the model's is {there.dtype}"
+                )
+        model.load_state_dict(weights)
         if optimizer:
             optimizer.load(checkpoint.optimizer())
     except (RuntimeError, KeyError) as error:
@@ -148,13 +228,27 @@ def load_into(checkpoint: Checkpoint, model: Model, optimizer: Optimizer | None 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WorkbenchError(f"{path}: not a readable safetensors file ({error})") from None
+        opened(path).close()
+        tensors = load_file(path)
+    except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WorkbenchError(f"{path}: not a readable safetensors file ({why})") from None
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise WorkbenchError(
+                f"{path}: {name} holds NaN or infinity, which is no state to go on from; "
+                "move this checkpoint away to go on from the one before"
+            )
+    return tensors
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
+    except SafetensorError as error:  # which has the number of an OSError in its text alone
+        if number := re.search(r"\(os error (\d+)\)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+        raise
     path.chmod(FILE_MODE)
     _sync(path)
 

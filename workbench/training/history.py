@@ -5,14 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from workbench import preset as presets
+from workbench.errors import WorkbenchError
 from workbench.preset import Preset
-from workbench.runs import status
+from workbench.runs import FORMAT, settings, status
 from workbench.runs.events import Event, EventReader, latest, read_events
 from workbench.runs.files import read_json
 from workbench.training import checkpoints
 from workbench.training.checkpoints import Checkpoint
 from workbench.training.position import Edit, Position
 
+_EDITS = "edits.json"
 FORGETS = ("diverged", "out-of-memory")
 """States whose edits past the checkpoint are not made again: one of them may be the cause."""
 
@@ -39,6 +41,10 @@ class Beginning:
     resolved: dict[str, Any] | None = None
     differing: dict[str, Any] = field(default_factory=dict)
     """What a resume on another machine accepted as different."""
+    made: set[str] = field(default_factory=set)
+    """Ids of the commands whose edits count, or are to be made again: whether or not they were answered."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know about where it begins."""
 
 
 def preset_of(run: Path) -> Preset:
@@ -46,11 +52,14 @@ def preset_of(run: Path) -> Preset:
     return presets.load(str(run / "preset.toml")).preset
 
 
-def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool = False) -> Beginning:
-    """The next attempt of a run that ended in `state`, with `extra` as edits at its first step."""
+def from_run(
+    run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool = False, before: int | None = None
+) -> Beginning:
+    """The next attempt of a run that ended in `state`, with `extra` as edits at its first step, from a checkpoint
+    made before step `before`, if that is given."""
     reader = EventReader(run)
     events = reader.poll()
-    checkpoint = checkpoints.newest(run)
+    checkpoint = checkpoints.newest(run, before=_to_blame(events) if before is None else before)
     attempts = 1 + sum(e.get("type") == "resume" for e in events + reader.dropped)
     begun = bool(latest(events, "start")) or bool(checkpoint)
     started = preset_of(run)
@@ -58,8 +67,16 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
     beginning.resolved = _recorded(run)
     if beginning.resolved:
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
+    beyond = checkpoints.damaged(run, checkpoint.step if checkpoint else -1)
+    where = f"step {checkpoint.step}" if checkpoint else "step 0"
+    beginning.notes = [f"{path}: something of it is missing or cut, so the run goes on from {where}" for path in beyond]
+    if beyond and not checkpoint:
+        raise WorkbenchError(
+            f"{beyond[-1]}: something of it is missing or cut, and there is no other checkpoint to go on from; "
+            "put it back, or remove it to begin again at step 0"
+        )
     if checkpoint:
-        meta = checkpoint.meta
+        meta = checkpoints.whole(checkpoint)
         live = presets.from_document(meta["settings"], source=str(checkpoint.path / "meta.json"), folder=None)
         longest = presets.pin_context(beginning.preset).model.context  # what the run began with, whatever T is now
         beginning.preset = live.model_copy(update={"model": live.model.model_copy(update={"context": longest})})
@@ -68,7 +85,7 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
     else:
         beginning.events_bytes = reader.offset_after("start") or 0
     made = [_edit_of(e) for at, e in reader.positions() if at > beginning.events_bytes and e.get("type") == "edit"]
-    to_make = _to_make(reader, checkpoint, beginning.events_bytes)
+    to_make = _to_make(run, reader, checkpoint, beginning.events_bytes)
     done = {(edit.step, edit.id) for edit in made}
     ahead = [edit for edit in to_make if (edit.step, edit.id) not in done]
     if state in FORGETS or forget_edits:
@@ -84,18 +101,33 @@ def from_run(run: Path, *, state: str, extra: dict[str, Any], forget_edits: bool
             beginning.dropped.append(edit._replace(changes=over))
     if extra:
         beginning.edits.insert(0, Edit(beginning.position.step, extra))
+    counted = [str(e.get("id")) for at, e in reader.positions() if at <= beginning.events_bytes and e["type"] == "edit"]
+    beginning.made = {*counted, *(edit.id for edit in beginning.edits)} - {""}
     return beginning
 
 
-def _to_make(reader: EventReader, checkpoint: Checkpoint | None, events_bytes: int) -> list[Edit]:
+def _to_blame(events: list[Event]) -> int | None:
+    """The step whose very weights gave a loss that is no number: a checkpoint of it is none to go on from."""
+    culprit = (latest(events, "end") or {}).get("culprit")
+    return int(culprit["record"]) if isinstance(culprit, dict) and culprit.get("what") == "loss" else None
+
+
+def of_replay(edits: list[Edit]) -> dict[str, dict[str, Any]]:
+    """What a replay's directory is made with: killed before its start event tells its edits, it is still a replay."""
+    return {_EDITS: {"format": FORMAT, "edits": [edit.to_json() for edit in edits]}} if edits else {}
+
+
+def _to_make(run: Path, reader: EventReader, checkpoint: Checkpoint | None, events_bytes: int) -> list[Edit]:
     """Edits that the last attempt had still before it where this one begins: a replay's, or an earlier attempt's."""
     begun = [e for at, e in reader.positions() if at > events_bytes and e.get("type") == "resume"]
     if begun:  # it began from this very checkpoint
         told = begun[-1].get("edits_again", [])
     elif checkpoint:
         told = checkpoint.meta.get("edits_to_make", [])
+    elif start := latest(reader.poll(), "start"):
+        told = start.get("edits_again", [])
     else:
-        told = (latest(reader.poll(), "start") or {}).get("edits_again", [])
+        told = read_json(run / _EDITS).get("edits", []) if (run / _EDITS).exists() else []
     return [Edit(int(e["step"]), dict(e["changes"]), str(e.get("id", ""))) for e in told]
 
 
@@ -120,5 +152,4 @@ def _edit_of(event: Event) -> Edit:
 
 
 def _recorded(run: Path) -> dict[str, Any] | None:
-    path = run / "resolved.json"
-    return read_json(path) if path.exists() else None
+    return settings.resolved(run)

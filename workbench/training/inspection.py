@@ -52,7 +52,7 @@ class Inspection:
     def __init__(self, top: int) -> None:
         self.ids: list[str] = []
         """The commands that it answers: all that came before the same step."""
-        self._top = max(0, min(top, 20))
+        self._top = top
         self._x: list[Tensor] = []
         self._y: list[Tensor] = []
         self._losses: list[Tensor] = []

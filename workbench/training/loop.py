@@ -28,12 +28,13 @@ from workbench.training import checkpoints, divergence
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
 from workbench.training.inspection import Inspection, MicroBatches
-from workbench.training.journal import Journal
+from workbench.training.journal import Journal, at_once
 from workbench.training.models import Model, seed_dropout
 from workbench.training.optimizers import Optimizer
+from workbench.training.patience import Waiting
 from workbench.training.position import Edit, Leave, Position, Rewind
 from workbench.training.sampling import generate
-from workbench.training.steering import Gait, Steering, changes_of, top_of
+from workbench.training.steering import Gait, Steering
 from workbench.training.step import Update, optimizer_step
 
 WORLD, RANK = 1, 0  # one process trains here
@@ -66,9 +67,13 @@ class Loop:
         self.rows = Rows.of(preset, tokens=self._train.n, base=position.base)
         self._compiled = False
         self._gait = gait
+        self._waiting = Waiting(journal, self._while_waiting)
+        journal.patience = self._waiting
         self._inside: MicroBatches | None = None
         """Of the step that is under way, where someone watches its micro-batches."""
         self._inspection: Inspection | None = None
+        self._announced = False
+        """The checkpoint that is being written has had its event."""
         self.unsaved = True
         """Something has happened since the last checkpoint: a step, an edit, an eval."""
 
@@ -80,6 +85,9 @@ class Loop:
             self._due()
             self._listen()
             if self.at.step >= self.preset.schedule.steps:
+                if why := self.unfit():  # no record follows that would say so
+                    reason, fields = divergence.unfit(self._journal.run, self.at.step, why)
+                    raise Leave("diverged", 3, reason, fields=fields)
                 return
             self._step()
 
@@ -96,8 +104,7 @@ class Loop:
             self._sample()
             at.done_here.append("sample")
         at.done_here.append("all")
-        lost = at.val_step == n and at.val_loss is not None and not math.isfinite(at.val_loss)
-        if improved or (p.checkpoint.every and n and n % p.checkpoint.every == 0 and not lost):
+        if improved or (p.checkpoint.every and n and n % p.checkpoint.every == 0 and not self.unfit()):
             self.save()  # what overflows when evaluated is no state to go back to
 
     def _is_due(self, every: int) -> bool:
@@ -106,6 +113,7 @@ class Loop:
 
     def _listen(self) -> None:
         """Commands, edits, pauses and pace between two steps. Returns when the next step may run."""
+        self._waiting.until_written()
         self.steering.look(now=self._gait.paused)
         while True:
             self._act_on_edits()
@@ -171,11 +179,35 @@ class Loop:
             self._inside = None
             self._journal.tell(inside=None)
         if not update.applied:
-            offsets = self.rows.offsets(before, min(4, B)).tolist()
-            raise Leave("diverged", 3, divergence.told(self._journal.run, p, update, at.step, offsets))
+            raise self._diverged(update, before)
         at.step += 1
         at.done_here = []
         self.unsaved = True
+
+    def _diverged(self, update: Update, before: int) -> Leave:
+        """Say which of the step's rows, the first of which is row `before`, did it."""
+        p, at = self.preset, self.at
+        if p.model.kind == "gpt" and p.model.dropout > 0:
+            seed_dropout(p.seed, at.step, RANK)
+        at.rows_before, after = before, at.rows_before
+        offsets = self.rows.offsets(before, p.batch.B * p.batch.accum).tolist()
+        culprit = divergence.search(
+            self._model, self._forward, self._micro_batches(p.batch.B, p.batch.T, p.batch.accum), offsets,
+            update=update, record=at.step, targets=self._targets(), autocast=self._resolved.autocast,
+            decode=self._corpus.tokenizer.decode,
+        )  # fmt: skip
+        at.rows_before = after
+        reason, fields = divergence.told(self._journal.run, update, at.step, offsets, culprit)
+        return Leave("diverged", 3, reason, fields=fields)
+
+    def unfit(self) -> str:
+        """Why these weights are no state to go back to; "" where they are one."""
+        at = self.at
+        if at.val_step == at.step and at.val_loss is not None and not math.isfinite(at.val_loss):
+            return f"the validation loss is {at.val_loss}"
+        if not all(bool(torch.isfinite(p).all()) for p in self._optimizer.parameters):
+            return "weights are no longer finite"
+        return ""
 
     def _targets(self) -> int:
         b = self.preset.batch
@@ -274,24 +306,33 @@ class Loop:
         self._journal.tell(phase=phase)
 
     def save(self) -> None:
-        """A checkpoint of this boundary."""
+        """A checkpoint of this boundary; where there is no room for it, training waits until there is."""
         phase = self._journal.phase
         self._journal.tell(phase="saving")
-        checkpoints.write(
-            self._journal.run, self.at.step, self._model, self._optimizer, self._corpus.tokenizer, self._meta
+        self._announced = False
+        self._journal.patience(
+            lambda: checkpoints.write(
+                self._journal.run, self.at.step, self._model, self._optimizer, self._corpus.tokenizer, self._meta
+            )
         )
         checkpoints.prune(self._journal.run)
         self.unsaved = False
         self._journal.tell(phase=phase)
 
+    def hurry(self) -> None:
+        """The run is about to end: what cannot be written now is not waited for."""
+        self._journal.patience = at_once
+
     def _meta(self) -> checkpoints.Meta:
         at = self.at
         val = at.val_loss if at.val_step == at.step else None
         val = val if val is not None and math.isfinite(val) else None
-        self._journal.event(
-            "checkpoint", step=at.step, path=f"checkpoints/step-{at.step:08d}", val_loss=val,
-            best=val is not None and val == at.best,
-        )  # fmt: skip
+        if not self._announced:  # it may be written again, where the disk was full
+            self._announced = True
+            self._journal.event(
+                "checkpoint", step=at.step, path=f"checkpoints/step-{at.step:08d}", val_loss=val,
+                best=val is not None and val == at.best,
+            )  # fmt: skip
         records, events_bytes = self._journal.sync()
         return {
             "records": records,
@@ -304,6 +345,15 @@ class Loop:
             "fingerprint": self._corpus.fingerprint,
             "position": at.to_json(self.rows.base),
         }
+
+    def _while_waiting(self) -> None:
+        """The run directory cannot be written: still listening, and leaving when told to."""
+        self._signals.leave_if_asked()
+        self.steering.look(now=True)
+        for command in self.steering.inside():
+            if command.command == "stop" and command.at is None:
+                self.steering.take(command)
+                raise Leave("stopped", 0, command=command)
 
     def _in_between(self) -> None:
         """Between the parts of an eval or a sample: still listening, and leaving at once when told to."""
@@ -319,10 +369,10 @@ class Loop:
             if name in ("stop", "rewind"):
                 raise Leave("stopped", 0, command=command) if name == "stop" else Rewind(command)
             if name == "set":
-                self._edit(Edit(self.at.step, changes_of(args), command.id))
+                self._edit(Edit(self.at.step, args["changes"], command.id))
             elif name == "inspect":
                 if not self._inspection:
-                    self._inspection = Inspection(top_of(args))
+                    self._inspection = Inspection(args.get("top", 5))
                 self._inspection.ids.append(command.id)
                 self.steering.acknowledge([command])
                 return
@@ -341,7 +391,7 @@ class Loop:
             self._gait.unpause()
             self._journal.tell(state="running")
         elif name == "step":
-            self._gait.step(micro=bool(args.get("micro")), inside=self._inside is not None)
+            self._gait.step(micro=args.get("micro", False), inside=self._inside is not None)
             self._journal.tell(state="paused")
         elif name == "pace":
             self._gait.hold_to(args.get("rate", 0))

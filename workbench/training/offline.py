@@ -1,6 +1,7 @@
 """`workbench sample` and `workbench eval`: a run's last checkpoint, outside its run."""
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from workbench.data.tokenizers import Tokenizer
 from workbench.data.visible import visible
 from workbench.errors import DataError, UsageError, WorkbenchError
 from workbench.preset import Preset
-from workbench.runs import FORMAT
+from workbench.runs import FORMAT, settings, vocabulary
 from workbench.runs.events import finite, now
 from workbench.runs.files import dump, read_json, replace_json
 from workbench.training import checkpoints, device
@@ -76,7 +77,7 @@ def evaluate(run: Path, *, split: str, json: bool) -> int:
         return 0
     perplexity = "inf" if told["perplexity"] is None else f"{told['perplexity']:.2f}"
     print(
-        f"{run.name} at step {told['step']:,}: {split} {told[f'{split}_loss']:.4f} "
+        f"{visible(run.name)} at step {told['step']:,}: {split} {told[f'{split}_loss']:.4f} "
         f"(perplexity {perplexity}), train {told['train_loss']:.4f}"
     )
     if recorded:
@@ -127,10 +128,23 @@ def _which(checkpoint: Checkpoint) -> tuple[int, int]:
 def _looks(run: Path) -> list[dict[str, Any]]:
     """Every look at the test split so far, the first one first."""
     path = run / "test.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
-    looks: list[dict[str, Any]] = read_json(path)["looks"]
+    looks = read_json(path).get("looks")
+    if not isinstance(looks, list) or not looks or not all(map(_is_look, looks)):
+        raise WorkbenchError(f"{path}: no list of looks at the test split; the file was changed or damaged")
     return looks
+
+
+def _is_look(look: object) -> bool:
+    return (
+        isinstance(look, dict)
+        and isinstance(look.get("at"), str)
+        and all(vocabulary.count(look.get(name)) for name in ("step", "attempt"))
+        and all(isinstance(look.get(name), float) for name in ("test_loss", "train_loss"))
+        and "perplexity" in look
+        and vocabulary.number(look["perplexity"])
+    )
 
 
 def _record(run: Path, looks: list[dict[str, Any]]) -> None:
@@ -145,12 +159,14 @@ def _record(run: Path, looks: list[dict[str, Any]]) -> None:
 def _loaded(run: Path) -> tuple[Checkpoint, Preset, Tokenizer, Model, Resolved]:
     checkpoint = checkpoints.newest(run)
     if checkpoint is None:
+        if damaged := checkpoints.damaged(run):
+            raise WorkbenchError(f"{damaged[-1]}: something of it is missing or cut, and there is no other checkpoint")
         raise UsageError(f"{run.name} has no checkpoint yet")
     source = str(checkpoint.path / "meta.json")
-    preset = presets.from_document(checkpoint.meta["settings"], source=source, folder=None)
+    preset = presets.from_document(checkpoints.whole(checkpoint)["settings"], source=source, folder=None)
     tokenizer = checkpoint.tokenizer()
     resolved = device.resolve(preset)
-    recorded = read_json(run / "resolved.json")
+    recorded = settings.resolved(run) or {}
     if recorded.get("device") == resolved.device:  # the same losses as the run's own, where they can be had
         resolved = Resolved(
             **{**resolved.to_json(), "precision": recorded["precision"], "threads": recorded["threads"]}

@@ -12,6 +12,13 @@ from torch import Tensor, nn
 from workbench.preset import OptimizerTable
 from workbench.training.models import Model
 
+_QUANTITIES: dict[type[torch.optim.Optimizer], set[str]] = {
+    torch.optim.SGD: {"momentum_buffer"},
+    torch.optim.Muon: {"momentum_buffer"},
+    torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"},
+}
+"""What each keeps of every parameter once it has stepped."""
+
 
 class Optimizer:
     """One or two torch optimizers behind the three calls of a step: zero_grad, set, step."""
@@ -58,11 +65,18 @@ class Optimizer:
         for key, tensor in tensors.items():
             name, _, quantity = key.rpartition(".")
             parameter = by_name[name]
-            if quantity != "step" and tensor.shape != parameter.shape:
-                raise RuntimeError(f"{key} is {tuple(tensor.shape)}, expected {tuple(parameter.shape)}")
+            shape = torch.Size() if quantity == "step" else parameter.shape
+            if tensor.shape != shape or not tensor.is_floating_point():
+                raise RuntimeError(f"{key} is {tuple(tensor.shape)} {tensor.dtype}, expected {tuple(shape)} floats")
             state = part_of[parameter].state[parameter]
-            # AdamW counts its steps in fp32 on the CPU (fused: on the parameter's device), whatever else is fp64.
-            state[quantity] = tensor.clone() if quantity == "step" else tensor.to(parameter.device, copy=True)
+            # A fused AdamW counts its steps in fp32 on the parameter's device, whatever else is fp64.
+            dtype = torch.float32 if quantity == "step" else parameter.dtype
+            state[quantity] = tensor.to(parameter.device, dtype, copy=True)
+        for part in self._parts:
+            kept = [set(part.state[p]) for group in part.param_groups for p in group["params"] if p in part.state]
+            total = sum(len(group["params"]) for group in part.param_groups)
+            if kept and (len(kept) < total or any(names != _QUANTITIES[type(part)] for names in kept)):
+                raise RuntimeError("some parameters' moments are missing, or another optimizer's")
 
 
 def _parts(model: Model, table: OptimizerTable) -> Iterable[torch.optim.Optimizer]:

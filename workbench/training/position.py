@@ -7,13 +7,21 @@ from typing import Any, NamedTuple
 from workbench.data.rows import Base
 from workbench.runs.commands import Command
 
+_FAR = 1e150
+"""Nats; the square of more is no number that a checkpoint could keep."""
+
 
 class Leave(Exception):
     """The loop ends, in this state."""
 
-    def __init__(self, state: str, exit_code: int, reason: str = "", *, command: Command | None = None) -> None:
+    def __init__(
+        self, state: str, exit_code: int, reason: str = "", *, command: Command | None = None,
+        fields: dict[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """`fields` are more of the `end` event: an offer, a culprit."""
         super().__init__(reason)
         self.state, self.exit_code, self.reason, self.command = state, exit_code, reason, command
+        self.fields = fields or {}
 
 
 class Rewind(Exception):
@@ -60,7 +68,7 @@ class Position:
         if not math.isfinite(loss):
             return False
         seen, mean, variance = self.spread
-        away = loss - mean
+        away = max(-_FAR, min(_FAR, loss - mean))
         weight = max(1 / (seen + 1), 0.02)
         self.spread = [seen + 1, mean + weight * away, (1 - weight) * (variance + weight * away * away)]
         return seen >= 50 and away > 6 * math.sqrt(variance) and away > 1e-3

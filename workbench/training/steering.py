@@ -1,15 +1,13 @@
 """What the worker hears: commands, in order, each answered exactly once per state.
 
 They are read between micro-steps and act between steps. What is not due yet is acknowledged as accepted and kept;
-what was written before this attempt began is answered `expired`. How fast a run may go is a Gait.
+what was written before this attempt began is answered `expired`, or `applied` where it is an edit that counts.
+How fast a run may go is a Gait.
 """
 
-import math
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
 
-from workbench.errors import UsageError
 from workbench.runs.commands import Bad, Command, Inbox
 
 EVERY, EVERY_ON_A_NETWORK = 0.1, 1.0
@@ -20,8 +18,18 @@ Say = Callable[..., object]
 
 
 class Steering:
-    def __init__(self, inbox: Inbox, answer: Say, *, answered: Iterable[str]) -> None:
-        """`answer(id=, state=, reason=)` writes the answer; `answered` are ids that have had their final one."""
+    def __init__(
+        self,
+        inbox: Inbox,
+        answer: Say,
+        *,
+        stale: Iterable[Command | Bad],
+        answered: Iterable[str],
+        made: Collection[str] = (),
+    ) -> None:
+        """`answer(id=, state=, reason=)` writes the answer. `stale` is what lay in the inbox before this attempt said
+        that it has begun; `answered` are ids that have had their final answer, `made` those whose edit an earlier
+        attempt has made, and this one keeps or makes again."""
         self._inbox, self._answer = inbox, answer
         self._finished = set(answered)
         self._waiting: list[Command] = []
@@ -30,8 +38,12 @@ class Steering:
         self._accepted: set[str] = set()
         self._next_look = 0.0
         self._every = EVERY_ON_A_NETWORK if inbox.on_a_network else EVERY
-        for found in inbox.poll():
-            if found.id not in self._finished:
+        for found in stale:
+            if found.id in self._finished:
+                pass
+            elif found.id in made:  # it ended between the edit and the answer
+                answer(id=found.id, state="applied", reason="by an earlier attempt, which ended before it could say so")
+            else:
                 answer(id=found.id, state="expired", reason="written before this attempt of the worker began")
             self._inbox.remove(found.id)
             self._finished.add(found.id)
@@ -129,10 +141,7 @@ class Gait:
             self._steps += 1
         self.paused, self._micro = True, (self._micro or 0) + 1 if micro else None
 
-    def hold_to(self, pace: object) -> None:
-        """UsageError for what is no rate."""
-        if not isinstance(pace, int | float) or isinstance(pace, bool) or not 0 <= pace < math.inf:
-            raise UsageError(f"pace: rate is {pace!r}; expected steps a second, 0 for full speed")
+    def hold_to(self, pace: float) -> None:
         self.pace, self._next_step_at = float(pace), 0.0
 
     def may_step(self) -> bool:
@@ -159,19 +168,3 @@ class Gait:
     def finish_step(self) -> None:
         """Do not stop inside this step again."""
         self._micro = None
-
-
-def changes_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The changes that a `set` asks for. Raises UsageError."""
-    changes = arguments.get("changes")
-    if not isinstance(changes, dict) or not changes:
-        raise UsageError("set: expected `changes`, an object of keys and values")
-    return changes
-
-
-def top_of(arguments: dict[str, Any]) -> int:
-    """How many guesses an `inspect` asks for. Raises UsageError."""
-    top = arguments.get("top", 5)
-    if not isinstance(top, int) or isinstance(top, bool):
-        raise UsageError(f"inspect: top is {top!r:.40}; expected how many guesses to tell, a whole number")
-    return top

@@ -9,20 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import psutil
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
 from workbench.data.scan import Progress
-from workbench.errors import DataError, UsageError, WorkbenchError
+from workbench.errors import DataError, UsageError, WorkbenchError, out_of_memory
+from workbench.plan import parameters
 from workbench.preset import Preset
-from workbench.runs import directory, status
-from workbench.runs.files import Lock, read_json
+from workbench.runs import directory, settings, status
+from workbench.runs.files import Lock
 from workbench.runs.signals import Signals
-from workbench.training import device, history
-from workbench.training.attempt import Outcome, Prepared, out_of_memory, work
+from workbench.training import device, history, shortage
+from workbench.training.attempt import Outcome, Prepared, work
 from workbench.training.history import Beginning
 from workbench.training.journal import Narrator
 from workbench.training.models import build
@@ -82,6 +83,8 @@ def resume(
             raise UsageError(
                 f"schedule.steps = {live.schedule.steps:,}: {beginning.position.step:,} updates are done already"
             )
+        for note in beginning.notes:
+            tell(note)
         _check_edits(beginning)
         prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
         return work(run, beginning, prepared, narrators=list(narrators), signals=signals)
@@ -113,11 +116,11 @@ def replay(
     if name is not None:
         preset = presets.apply(preset, {"name": name}, source="--name")
     beginning = Beginning(preset, preset, edits=history.edits_of(run))
-    if (run / "resolved.json").exists():
-        beginning.resolved = read_json(run / "resolved.json")
+    beginning.resolved = settings.resolved(run)
+    if beginning.resolved:
         beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
     prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
-    again = directory.create(folder, preset.name, presets.to_toml(preset))
+    again = directory.create(folder, preset.name, presets.to_toml(preset), history.of_replay(beginning.edits))
     with locked(again):
         return work(again, beginning, prepared, narrators=list(narrators), signals=signals)
 
@@ -126,10 +129,10 @@ def prepare(beginning: Beginning, progress: Progress, tell: Tell, *, re_resolve:
     """Open the corpus, resolve the machine, build the model. Raises WorkbenchError; nothing has been written."""
     try:
         return _prepared(beginning, progress, tell, re_resolve)
-    except (MemoryError, RuntimeError, torch.OutOfMemoryError) as error:
-        if not out_of_memory(error):
+    except Exception as error:
+        if isinstance(error, WorkbenchError) or not out_of_memory(error):
             raise
-        raise OutOfMemory(f"the model does not fit into memory: {str(error).splitlines()[0]}") from None
+        raise OutOfMemory(shortage.too_large(error)) from None
 
 
 def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: bool) -> Prepared:
@@ -151,9 +154,22 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
     prompt_of(preset.sample.prompt, corpus)
     progress("building the model", None)
     T = preset.model.context or preset.batch.T
+    _check_weights(preset, corpus.tokenizer.vocab_size, T)
     model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
     model.to(device=resolved.torch_device, dtype=resolved.dtype)
     return Prepared(preset, corpus, resolved, model, sum(p.numel() for p in model.parameters()))
+
+
+def _check_weights(preset: Preset, vocab: int, T: int) -> None:
+    """Raise OutOfMemory for weights that this computer cannot hold: filling it block by block would bring it down."""
+    count = parameters.total(parameters.itemise(preset.model, vocab, T))
+    there = psutil.virtual_memory().total
+    if 4 * count > there:  # they are drawn on the CPU in fp32, wherever they go
+        raise OutOfMemory(
+            f"the model does not fit into memory: its {count:,} weights take {4 * count / 2**30:,.0f} GiB, this "
+            f"computer has {there / 2**30:,.0f}; a smaller model.width, fewer model.layers or a smaller vocabulary "
+            "needs less"
+        )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import IO, Any
 
-from workbench.errors import DataError, UsageError, WorkbenchError
+from workbench.errors import DataError, UsageError, WorkbenchError, out_of_memory
 from workbench.runs import FORMAT
 from workbench.runs.events import finite
 from workbench.runs.files import dump
@@ -45,13 +45,11 @@ def tell(**fields: Any) -> None:
 
 
 def _tell_error(error: BaseException) -> int:
-    from workbench.training.trials.meter import no_room
-
     kind, code, message = "failed", 1, f"{type(error).__name__}: {error}"
     if isinstance(error, WorkbenchError):
         kind = {UsageError: "usage", DataError: "data"}.get(type(error), "failed")
         code, message = error.exit_code, str(error)
-    elif no_room(error):
+    elif out_of_memory(error):
         kind, code, message = "out-of-memory", 4, (str(error).splitlines() or ["no details"])[0]
     else:
         traceback.print_exc(file=sys.stderr)

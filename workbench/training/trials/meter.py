@@ -18,7 +18,6 @@ import psutil
 import torch
 
 from workbench.errors import UsageError
-from workbench.training.attempt import out_of_memory
 
 SHARE_OF_FREE = {"cuda": 1.0, "cpu": 0.75}
 """How much of what is free now may be used where no limit is given: a card is ours, a computer has other work."""
@@ -34,15 +33,6 @@ _TOP_PAD = 128 * 1024
 _CHANGE, _OBJECT, _HOLE = 4 * 2**20, 400, _ONE_BY_ONE - 64
 """Bytes set aside for small objects, in Python's and in C's heap; of one of them; of a hole in C's heap."""
 _POINTER = ctypes.c_void_p
-_NO_ROOM = (
-    "std::bad_alloc",
-    "could not create a memory",
-    "could not create a primitive",
-    "ALLOC_FAILED",
-    "out of memory",
-    "Cannot allocate memory",
-)
-"""What libraries under torch say when memory is refused to them."""
 
 
 class Meter:
@@ -113,11 +103,6 @@ def margin(device: torch.device, limit: int) -> int:
     Measured on a CPU: a quarter of a MiB is more than any two of 3 and 200 steps were apart. A card counts exactly.
     """
     return 0 if device.type == "cuda" else 2**18 + limit // 1024
-
-
-def no_room(error: BaseException) -> bool:
-    """Whether this is memory refused, by torch or by a library under it."""
-    return out_of_memory(error) or (isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_ROOM))
 
 
 def _limit_card(device: torch.device, most: int | None) -> None:
