@@ -148,7 +148,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         "name": draw(st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")),
         "seed": draw(st.integers(0, 2**63 - 1)),
         "data": data,
-        "batch": {"B": draw(st.integers(1, 2**20)), "T": T, "accum": draw(st.integers(1, 2**20))},
+        "batch": {"B": draw(st.integers(2, 2**20)), "T": T, "accum": draw(st.integers(1, 2**20))},
         "model": {"kind": kind, **own.get(kind, {})},
         "optimizer": {
             "kind": optimizer,

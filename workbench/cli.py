@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workbench import __version__, options
-from workbench.errors import UsageError, WorkbenchError
+from workbench.errors import UsageError, WorkbenchError, out_of_memory
 
 DESCRIPTION = """\
 A terminal workbench for training small language models.
@@ -64,9 +64,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except (MemoryError, RuntimeError, ImportError, SystemError) as error:
+        if not out_of_memory(error):
+            raise
+        return _no_memory()
     except BrokenPipeError:  # `workbench export … | head`: not our error, and nothing more to say
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _no_memory() -> int:
+    """Before there is a run that could say so, or beside one: a library was refused what it needs to start."""
+    with contextlib.suppress(OSError, MemoryError):
+        print(
+            "workbench: out of memory: Python and its libraries do not fit into what this process may have; "
+            "end what else takes memory, or raise its limit (ulimit -v, ulimit -d, a job's memory)",
+            file=sys.stderr,
+        )
+    return 4
 
 
 def _open_standard_streams() -> None:

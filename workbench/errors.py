@@ -4,6 +4,8 @@ A message names the thing, what was expected, and what to do. Whoever runs a com
 the message and leaves with the code; a traceback is for our own mistakes only.
 """
 
+import errno
+
 
 class WorkbenchError(Exception):
     """Anything that ends a command with one clear message. Exit code 1."""
@@ -21,3 +23,32 @@ class DataError(WorkbenchError):
     """The data cannot be had: not fetched, undecodable, empty, or changed. Exit code 5."""
 
     exit_code = 5
+
+
+_MEMORY_WORDS = (
+    "DefaultCPUAllocator",
+    "std::bad_alloc",
+    "could not create a memory",
+    "could not create a primitive",
+    "ALLOC_FAILED",
+    "out of memory",
+    "annot allocate memory",
+    "failed to map segment",
+    "can't start new thread",
+    "returned NULL without setting an exception",
+)
+"""What Python, torch, the loader and libraries under them say when memory is refused to them."""
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether this is memory refused, or came of it. Only words tell: torch's CPU allocator has no class of its own."""
+    for _ in range(20):
+        if error is None:
+            return False
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return True
+        said = isinstance(error, RuntimeError | ImportError | OSError | SystemError)
+        if said and any(words in str(error) for words in _MEMORY_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

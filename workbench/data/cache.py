@@ -4,15 +4,23 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import platformdirs
 
 from workbench.errors import DataError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 _ABANDONED_AFTER = 24 * 3600.0  # seconds: no build takes a day, so an older leftover is nobody's
 
@@ -20,14 +28,15 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds: no build takes a day, so an older lef
 def root() -> Path:
     """The cache folder: WORKBENCH_CACHE, else the platform's own."""
     chosen = os.environ.get("WORKBENCH_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("workbench"))
+    return Path(os.path.expanduser(chosen)) if chosen else Path(platformdirs.user_cache_dir("workbench"))
 
 
 def folder(name: str) -> Path:
     """The folder `name` of the cache, made if need be. DataError if it cannot be written."""
     path = root() / name
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for private in (path.parent, path):  # `parents` alone would leave it to the umask who may swap what is in it
+            private.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise unwritable(path, error) from None
     return path
@@ -39,6 +48,22 @@ def unwritable(path: Path, error: OSError) -> DataError:
         f"the cache folder {path} cannot be written ({error.strerror or error}). "
         "Make room or mend its permissions, or set WORKBENCH_CACHE to a folder that can be written."
     )
+
+
+def check_room(name: str, size: int) -> None:
+    """Raise DataError where `size` bytes of tokens cannot be kept: told before hours of reading, not after."""
+    at = root()
+    while not at.exists() and at != at.parent:
+        at = at.parent
+    try:
+        free = shutil.disk_usage(at).free
+    except OSError:
+        return
+    if size > free:
+        raise DataError(
+            f"{name}: its tokens take {size / 1e9:,.1f} GB or more, and the cache folder {root()} has room for "
+            f"{free / 1e9:,.1f} GB. Make room, set WORKBENCH_CACHE to a larger disk, or name a smaller text."
+        )
 
 
 def digest(*parts: object) -> str:
@@ -72,18 +97,36 @@ def written_aside(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Put a JSON object at `path`, whole or not at all."""
+    """Put a JSON object at `path`, whole or not at all, with a checksum by which damage is told."""
     with written_aside(path) as file:
-        file.write(json.dumps({"format": 1, **document}).encode())
+        file.write(json.dumps({"format": 1, "checksum": _checksum(document), **document}).encode())
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object at `path`; None if there is none that can be used."""
+    """The JSON object that `write_json` put at `path`; None if there is none, or it is damaged."""
     try:
         document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) and document.get("format") == 1 else None
+    if not isinstance(document, dict) or document.pop("format", None) != 1:
+        return None
+    return document if document.pop("checksum", None) == _checksum(document) else None
+
+
+def _checksum(document: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(document).encode())
+
+
+def typed(kind: type[Row], document: object) -> Row:
+    """The dataclass of whole numbers and texts that a JSON object holds. ValueError if it holds anything else."""
+    wanted = {field.name: field.type for field in fields(kind)}
+    if not isinstance(document, dict) or document.keys() != wanted.keys():
+        raise ValueError(f"expected {', '.join(wanted)}")
+    for name, type_ in wanted.items():
+        value = document[name]
+        if type(value) is not type_ or (type_ is int and value < 0):
+            raise ValueError(f"{name} = {value!r}")
+    return kind(**document)
 
 
 def sweep(path: Path) -> None:

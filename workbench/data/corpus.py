@@ -76,6 +76,8 @@ def open_corpus(data: "DataTable", *, progress: Progress | None = None, download
     # Loaded first: a vocabulary that cannot be had should not cost the reading of a large text.
     tokenizer = None if data.tokenizer == "char" or merges else _fixed_tokenizer(data.tokenizer, download)
     source = TextSource(data.text) if found is None else _source(found, progress, download)
+    if found is not None:
+        _check_room(source, data)
     scanned = scan(source, raw=data.tokenizer == "byte", progress=progress)
     _check_pinned(found, scanned)
     if found is None:  # a typed sentence: not worth a place in the cache
@@ -180,6 +182,13 @@ def _check_pinned(dataset: catalog.Dataset | Path | None, scanned: Scan) -> None
             f"It has changed since it was fetched: remove it, then run `workbench data {dataset.name} "
             "--fetch`."
         )
+
+
+def _check_room(source: Source, data: "DataTable") -> None:
+    # A byte is a token of one byte; a character takes at most four, and its token at least one.
+    share = {"byte": 1, "char": 4}.get(data.tokenizer)
+    if share and source.size and remembered(source, raw=data.tokenizer == "byte") is None:
+        cache.check_room(str(getattr(source, "path", source.name)), source.size // share)
 
 
 def _arrangement(data: "DataTable") -> Arrangement:

@@ -11,8 +11,10 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPMessage
 from io import BufferedRandom
 from pathlib import Path
+from typing import IO
 
 from workbench.data import cache
 from workbench.data.catalog import Dataset
@@ -68,7 +70,7 @@ def fetch(
 def _part_file(target: Path) -> BufferedRandom:
     """The unfinished download, locked; another one, not to be resumed, if some process is at that one."""
     try:
-        part = open(f"{target}.part", "a+b")  # noqa: SIM115
+        part = open(f"{target}.part", "a+b", opener=_private)  # noqa: SIM115
         try:
             fcntl.flock(part.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever held the lock until now may have finished: then this is the target by its old name.
@@ -82,6 +84,10 @@ def _part_file(target: Path) -> BufferedRandom:
         return open(name, "a+b")
     except OSError as error:
         raise cache.unwritable(target.parent, error) from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _download(
@@ -130,7 +136,7 @@ def _receive(
     what = f"fetching {dataset.name}"
     request = urllib.request.Request(url, headers={"Range": f"bytes={had}-"} if had else {})
     try:
-        with urllib.request.urlopen(request, timeout=timeout, context=_trust(url)) as response:
+        with _opener(url).open(request, timeout=timeout) as response:
             if had and not (response.headers.get("Content-Range") or "").startswith(f"bytes {had}-"):
                 had = 0  # the server starts from the beginning
                 part.truncate(0)
@@ -160,6 +166,21 @@ def _keep(part: BufferedRandom, data: bytes) -> None:
         part.flush()
     except OSError as error:
         raise cache.unwritable(Path(part.name).parent, error) from None
+
+
+class _OnlyToHttps(urllib.request.HTTPRedirectHandler):
+    """A redirect leads to https or nowhere: whoever can read the way could otherwise be sent along it."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        if not newurl.lower().startswith("https://"):
+            raise urllib.error.URLError(f"redirected to {newurl}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(_OnlyToHttps, urllib.request.HTTPSHandler(context=_trust(url)))
 
 
 def _trust(url: str) -> ssl.SSLContext | None:

@@ -63,7 +63,12 @@ def open_kept_bin(path: Path, tokenizer: Tokenizer) -> Bin | None:
 
 def _remembered(source: FileSource) -> _Found | None:
     known = cache.read_json(_memo(source))
-    return _Found(**known["bin"]) if known and known.get("identity") == source.identity() else None
+    if not known or known.get("identity") != source.identity():
+        return None
+    try:
+        return cache.typed(_Found, known.get("bin"))
+    except ValueError:  # damaged, or another's: the file is looked through again
+        return None
 
 
 def _memo(source: FileSource) -> Path:

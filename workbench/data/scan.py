@@ -121,7 +121,12 @@ def remembered(source: Source, *, raw: bool) -> Scan | None:
     if identity is None:
         return None
     known = cache.read_json(_memo(identity, raw))
-    return Scan(**known["scan"]) if known and known.get("identity") == identity else None
+    if not known or known.get("identity") != identity:
+        return None
+    try:
+        return cache.typed(Scan, known.get("scan"))
+    except ValueError:  # damaged, or another's: the source is read again
+        return None
 
 
 def _memo(identity: str, raw: bool) -> Path:

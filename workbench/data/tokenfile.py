@@ -11,7 +11,7 @@ import tempfile
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -51,6 +51,17 @@ class Tokens:
             raise DataError(f"{self._lines}: cannot be read ({error.strerror}).") from None
 
 
+@dataclass(frozen=True)
+class _About:
+    """What the `.json` says of the other two; both line figures are 0 where there is no `.lines`."""
+
+    n: int
+    dtype: str
+    checksum: int
+    line_bytes: int
+    line_checksum: int
+
+
 def kept(folder: Path, key: str) -> bool:
     """Whether there are tokens under a key; whether they are whole is for `open_tokens` to say."""
     return (folder / f"{key}.json").is_file()
@@ -61,26 +72,40 @@ def open_tokens(folder: Path, key: str, tokenizer: Tokenizer | None, *, in_memor
 
     More than `in_memory` bytes of them stay on disk, where only a wrong length counts as damage.
     """
-    about = cache.read_json(folder / f"{key}.json")
-    if about is None:
+    found = cache.read_json(folder / f"{key}.json")
+    if found is None:
         return None
     lines = folder / f"{key}.lines"
-    if about["line_bytes"] not in (None, lines.stat().st_size if lines.is_file() else -1):
-        return None
-    if tokenizer is None:
-        tokenizer = Tokenizer.from_json(about["tokenizer"])
     try:
+        about = cache.typed(_About, found.get("about"))
+        if about.line_bytes and _line_sum(lines, about.line_bytes) != about.line_checksum:
+            return None
+        if tokenizer is None:
+            tokenizer = Tokenizer.from_json(found["tokenizer"])
+        if about.dtype != tokenizer.dtype.str:
+            return None
         store = TokenStore(
             folder / f"{key}.tokens",
-            np.dtype(about["dtype"]),
-            about["n"],
+            tokenizer.dtype,
+            about.n,
             tokenizer.vocab_size,
-            checksum=about["checksum"],
+            checksum=about.checksum,
             in_memory=in_memory,
         )
-    except DataError:
+    except (DataError, KeyError, ValueError, OSError):
         return None
     return Tokens(store, tokenizer, lines)
+
+
+def _line_sum(lines: Path, size: int) -> int:
+    """The CRC-32 of where lines begin. ValueError if the file has another size."""
+    checksum = done = 0
+    with lines.open("rb") as file:
+        if os.fstat(file.fileno()).st_size != size:
+            raise ValueError("cut short")
+        while done < size and (data := file.read(_BLOCK)):
+            checksum, done = zlib.crc32(data, checksum), done + len(data)
+    return checksum
 
 
 def build(
@@ -88,7 +113,7 @@ def build(
 ) -> None:
     """Tokenise a source into the three files of a key. DataError if it or the cache fails."""
     arrays = encoded(source, tokenizer, by_line=arrangement != "stream", progress=progress)
-    line_bytes = None
+    line_bytes = 0
     with cache.written_aside(folder / f"{key}.tokens") as file:
         # Closing the generator ends its threads before an error leaves the block.
         with contextlib.closing(arrays):
@@ -99,16 +124,9 @@ def build(
             else:
                 checksum = _write(file, arrays)
         n = file.tell() // tokenizer.dtype.itemsize
-    cache.write_json(
-        folder / f"{key}.json",
-        {
-            "n": n,
-            "dtype": tokenizer.dtype.str,
-            "checksum": checksum,
-            "line_bytes": line_bytes,
-            "tokenizer": tokenizer.to_json(),
-        },
-    )
+    line_checksum = _line_sum(folder / f"{key}.lines", line_bytes) if line_bytes else 0
+    about = _About(n, tokenizer.dtype.str, checksum, line_bytes, line_checksum)
+    cache.write_json(folder / f"{key}.json", {"about": asdict(about), "tokenizer": tokenizer.to_json()})
 
 
 def _write(file: IO[bytes], arrays: Iterable[NDArray[Any]]) -> int:

@@ -6,7 +6,6 @@ at once, as one PresetError. `KEYS` is the table of all keys: what each means an
 """
 
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ import tomli_w
 
 from workbench.preset.checks import copied, kind_of, of_another_kind, unknown_key, validated
 from workbench.preset.errors import PresetError, Problem, line, printable, show
-from workbench.preset.files import NAMED_DATASETS, dataset_path, locate, read, shipped
+from workbench.preset.files import NAMED_DATASETS, dataset_path, locate, parse, read, shipped
 from workbench.preset.tables import (
     BARE,
     KEYS,
@@ -179,7 +178,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if key.kind_of_value in ("text", "choice") and not quoted:
         return name, written
     try:
-        parsed = tomllib.loads(f"value = {trimmed}")
+        parsed = parse(f"value = {trimmed}")
     except (ValueError, RecursionError):
         parsed = {}
     if set(parsed) != {"value"}:

@@ -207,6 +207,12 @@ def _model(preset: Preset) -> Iterator[Problem]:
                 "expected windows: model.kind is mlp, which reads a fixed context of T tokens to predict one",
                 ("model.kind",),
             )
+        if model.norm == "batch" and preset.batch.B < 2:
+            yield Problem(
+                "batch.B",
+                "expected at least 2: model.norm is batch, which takes the variance over a micro-batch's rows",
+                ("model.norm", "model.kind"),
+            )
         if model.context not in (0, T):
             yield Problem(
                 "batch.T",

@@ -12,6 +12,14 @@ from workbench.preset.errors import PresetError, line, nearest, printable
 
 NAMED_DATASETS = ("python-docs", "python-source", "unicode-names", "markov", "shakespeare", "names")
 
+_DEEPEST = 64
+"""Dots on one line of TOML, outside of its strings: a key has one. The parser's time grows with their square."""
+
+_STRINGS = re.compile(
+    r'"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*',
+    re.DOTALL,
+)
+
 # A preset is a page. What is much longer is a corpus named by mistake, and is not worth parsing.
 LONGEST_PRESET = 2**20
 
@@ -82,7 +90,7 @@ def read(path: Path | None, source: str) -> dict[str, Any]:
             [line(source, "", f"line {at}: byte {raw[error.start]:#04x} is not UTF-8; expected a TOML file")]
         ) from None
     try:
-        return tomllib.loads(text)
+        return parse(text)
     except RecursionError:
         raise PresetError([line(source, "", "lists or tables nested too deeply; expected a preset")]) from None
     except ValueError as error:  # TOMLDecodeError, or a whole number of more than 4,300 digits
@@ -90,6 +98,15 @@ def read(path: Path | None, source: str) -> dict[str, Any]:
         place = re.search(r"\(at line (\d+), column (\d+)\)", said)
         at = int(place[1]) if place else text.count("\n") + 1
         raise PresetError([line(source, "", f"line {at}: not TOML: {printable(said)}")]) from None
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The TOML document that `text` is. ValueError, or RecursionError, for what is none, or would take for ever."""
+    bare = _STRINGS.sub(lambda found: "\n" * found[0].count("\n"), text)
+    for number, written in enumerate(bare.split("\n"), 1):
+        if written.count(".") > _DEEPEST:
+            raise ValueError(f"more than {_DEEPEST} dots; a key has one, as in batch.B (at line {number}, column 1)")
+    return tomllib.loads(text)
 
 
 def dataset_path(dataset: str, folder: Path) -> str:
