@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tiny_runs import GPT, LINES, MLP, TEXT, Ran, Train, document
 from workbench import preset as presets
 from workbench.data import catalog
 from workbench.data.batches import fingerprint
-from workbench.errors import DataError, UsageError
+from workbench.errors import DataError, UsageError, WorkbenchError
 from workbench.headless.lines import Preparing
 from workbench.plan import schedule
 from workbench.plan.parameters import itemise, total
@@ -384,15 +385,17 @@ def test_the_test_split_is_looked_at_once(train: Train, resume: Train, ran: Ran,
     assert told["tokens"] == windows.of("start")[0]["test_examples"]
     assert 0 < told["test_loss"] < math.log(len(set(LINES))) + 1
     assert (told["looks"], told["recorded"]) == (1, False)
-    (windows.path / "checkpoints" / "step-00000040" / "model.safetensors").rename(windows.path / "aside")
-    assert offline.evaluate(windows.path, split="test", json=True) == 0  # nothing is evaluated: no weights are there
+    weights = windows.path / "checkpoints" / "step-00000040" / "model.safetensors"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-400] + bytes(400))
+    assert offline.evaluate(windows.path, split="test", json=True) == 0  # nothing is evaluated: these are others
     again = the_object(capsys)
     assert again == told | {"recorded": True}
     offline.evaluate(windows.path, split="test", json=False)
     text = capsys.readouterr().out
     assert f"test {told['test_loss']:.4f}" in text
     assert f"the figure of {told['at']}" in text
-    (windows.path / "aside").rename(windows.path / "checkpoints" / "step-00000040" / "model.safetensors")
+    weights.write_bytes(kept)
     resume(windows.path, {"schedule.steps": 60})
     capsys.readouterr()
     offline.evaluate(windows.path, split="test", json=False)
@@ -441,6 +444,10 @@ def test_a_run_without_a_checkpoint_or_with_another_text(train: Train, tmp_path:
     assert offline.sample(ran.path, **HOW) == 0  # needs no corpus: the checkpoint holds its tokenizer
     for path in (ran.path / "checkpoints").iterdir():
         (path / "meta.json").unlink()
+    with pytest.raises(WorkbenchError, match="missing or cut, and there is no other checkpoint"):
+        offline.sample(ran.path, **HOW)
+    for path in (ran.path / "checkpoints").iterdir():
+        shutil.rmtree(path)
     with pytest.raises(UsageError, match="no checkpoint yet"):
         offline.sample(ran.path, **HOW)
 

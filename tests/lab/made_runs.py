@@ -56,7 +56,8 @@ def made(
         if edits and step in edits:
             changes = {key: [presets.get(now, key), value] for key, value in edits[step].items()}
             now = presets.apply(now, edits[step])
-            log.append(event("edit", step * seconds, step=step, id=f"e{step}", changes=changes, base=[0, 0, 0]))
+            base = {"row": 0, "token": 0, "epoch": 0}
+            log.append(event("edit", step * seconds, step=step, id=f"e{step}", changes=changes, base=base))
         b, norm = now.batch, norms[step] if norms else 0.5
         tokens += tokens_per_step_of(now)
         flags = CLIPPED if now.optimizer.clip and norm > now.optimizer.clip else 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import preset as presets
+from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.headless.lines import Preparing, narrate
 from workbench.headless.narrators import JsonNarrator, TextNarrator
@@ -61,7 +62,7 @@ def resume(run: Path, changes: dict[str, Any], *, telling: Telling, re_resolve: 
         if changes:
             raise UsageError(f"{run.name} is paused: change it with `workbench set`, then resume it")
         answer = commands.wait(run, commands.send(run, "unpause"), timeout=30)
-        print(dump(answer) if telling.json else f"{run.name}: goes on at step {answer['step']:,}")
+        print(dump(answer) if telling.json else f"{visible(run.name)}: goes on at step {answer['step']:,}")
         return 0
     ended = latest(read_events(run), "end")
     if ended and there and state == "done" and changes.get("schedule.steps", 0) <= there.step:
@@ -69,7 +70,7 @@ def resume(run: Path, changes: dict[str, Any], *, telling: Telling, re_resolve: 
             raise UsageError(
                 f"{run.name} is done: to go on with other settings, add --steps N with N over {there.step:,}"
             )
-        print(dump(ended) if telling.json else f"{run.name}: done already, {there.step:,} steps")
+        print(dump(ended) if telling.json else f"{visible(run.name)}: done already, {there.step:,} steps")
         return 0
 
     def start(worker: Any, **common: Any) -> "Outcome":

@@ -3,10 +3,13 @@
 torch is asked about in a subprocess: its import takes seconds, and a broken one must not break the doctor.
 """
 
+import contextlib
 import json as json_
 import locale
 import os
 import platform
+import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -156,24 +159,92 @@ def _tmux() -> Iterator[Finding]:
             yield Finding("note", "tmux", found, f"for {why}: `set -g {option} {value}` in ~/.tmux.conf")
 
 
-def _login() -> Iterator[Finding]:
-    """logind may kill what a session leaves behind, even in a session of its own."""
-    settings = [Path("/etc/systemd/logind.conf"), *sorted(Path("/etc/systemd/logind.conf.d").glob("*.conf"))]
-    kills = False
-    for file in settings:
-        try:
-            lines = file.read_text().splitlines()
-        except OSError:
-            continue
-        for line in lines:
+def _login(root: Path = Path("/")) -> Iterator[Finding]:
+    """What a log-out ends. A session's own processes: where logind kills them, whatever session they have made
+    themselves since. Those of the user's service manager: with it, unless the user lingers."""
+    where = _cgroup(root)
+    if not (root / "run/systemd/system").is_dir() or where is None:
+        return  # no systemd, or started by something else than a log-in
+    user = _user()
+    lingers = (root / "var/lib/systemd/linger" / user).exists()
+    linger = "" if lingers else "once `loginctl enable-linger`, and "
+    if where == "manager":
+        if not lingers:
+            found = "the user's service manager ends your runs when you log out for the last time"
+            yield Finding("note", "logind", found, "once `loginctl enable-linger`")
+    elif _killed_at_logout(_logind(root), user):
+        found = "KillUserProcesses=yes ends your runs when you log out, nohup or tmux notwithstanding"
+        yield Finding("note", "logind", found, f"{linger}start with `systemd-run --user --scope workbench …`")
+
+
+def _cgroup(root: Path) -> str | None:
+    """Whose cgroup this process is in: a log-in `session`'s, the user's service `manager`'s, or neither's."""
+    try:
+        paths = (root / "proc/self/cgroup").read_text()
+    except OSError:
+        return None
+    if re.search(r"/user@\d+\.service(/|$)", paths, re.MULTILINE):
+        return "manager"
+    return "session" if re.search(r"/session-[^/]+\.scope(/|$)", paths, re.MULTILINE) else None
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user without a name
+        return str(os.getuid())
+
+
+def _killed_at_logout(settings: dict[str, str], user: str) -> bool:
+    """As logind decides: who is excluded, else who alone is named, else KillUserProcesses."""
+    if user in settings.get("KillExcludeUsers", "root").split():
+        return False
+    if only := settings.get("KillOnlyUsers", "").split():
+        return user in only
+    return settings.get("KillUserProcesses", "").lower() in ("yes", "y", "true", "t", "1", "on")
+
+
+def _logind(root: Path) -> dict[str, str]:
+    """What logind's files say: the first main file there is, then the drop-ins by name, of two with one name the first
+    folder's. Where no file says it, the one that runs is asked: the default was built in."""
+    folders = [root / place / "systemd" for place in ("etc", "run", "usr/local/lib", "usr/lib")]
+    main = next((file for folder in folders if (file := folder / "logind.conf").exists()), None)
+    drop_ins: dict[str, Path] = {}
+    for folder in reversed(folders):
+        drop_ins |= {file.name: file for file in (folder / "logind.conf.d").glob("*.conf")}
+    settings: dict[str, str] = {}
+    for file in [*filter(None, [main]), *(drop_ins[name] for name in sorted(drop_ins))]:
+        with contextlib.suppress(OSError):
+            settings |= _login_section(file.read_text(errors="replace"))
+    if "KillUserProcesses" not in settings and (asked := _ask_logind()):
+        settings["KillUserProcesses"] = asked
+    return settings
+
+
+def _login_section(text: str) -> dict[str, str]:
+    settings, section = {}, ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            section = line
+        elif section == "[Login]" and "=" in line and line[0] not in "#;":
             key, _, value = line.partition("=")
-            if key.strip() == "KillUserProcesses":
-                kills = value.strip().lower() in ("yes", "true", "1", "on")
-    if kills:
-        yield Finding(
-            "note", "logind", "KillUserProcesses=yes ends your runs when you log out",
-            "`loginctl enable-linger`, or start with `systemd-run --user --scope workbench …`",
-        )  # fmt: skip
+            settings[key.strip()] = value.strip()
+    return settings
+
+
+def _ask_logind() -> str:
+    """`yes` or `no` from the one that runs, with the default that its distribution built in; "" without an answer."""
+    try:
+        asked = subprocess.run(
+            ["loginctl", "show-session", "-p", "KillUserProcesses"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return asked.stdout.strip().partition("=")[2]
 
 
 def _nearest(path: Path) -> Path:
