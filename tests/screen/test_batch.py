@@ -1,6 +1,7 @@
 """The Batch pane: its rows are the true ones, its figures those of theory, its losses the worker's."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,11 @@ async def test_tokens_of_many_characters_stand_in_columns_of_one_width(app: Any)
 
 async def test_another_corpus_is_told_and_no_wrong_rows_are_shown(app: Any, made_run: Any) -> None:
     run = made_run("to-be", records=20)
-    (run / "resolved.json").write_text('{"format": 1, "corpus": {"fingerprint": "abcdef0123456789"}}')
+    resolved = {
+        "format": 1, "corpus": {"fingerprint": "abcdef0123456789"}, "precision": "fp32", "attention": "fused",
+        "compile": False, "device": "cpu", "threads": 1,
+    }  # fmt: skip
+    (run / "resolved.json").write_text(json.dumps(resolved))
     async with app(run=run) as pilot:
         lines = drawn(pane(pilot))
         assert "trained on another text" in " ".join(lines)

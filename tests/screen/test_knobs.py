@@ -75,7 +75,8 @@ def test_every_knob_of_every_preset_is_listed_and_has_its_less_and_more(name: st
                 after = presets.apply(preset, changes)
                 moved |= {key.name} if presets.get(after, key.name) != presets.get(preset, key.name) else set()
     still = {name for name in listed if not knobs.can_nudge(name)}
-    assert not listed - still - moved - {"model.kind", "data.layout"}
+    alone = {"model.norm"} if preset.batch.B == 1 else set()  # no batch norm over a single row
+    assert not listed - still - moved - {"model.kind", "data.layout"} - alone
 
 
 @settings(deadline=None, max_examples=25)

@@ -1,18 +1,17 @@
 """What the general keys do: to the run, to the draft, to what is shown. Mixed into the screen."""
 
 import shlex
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from textual import work
 
-from workbench.runs import settings
-from workbench.screen.bench.edits import number, sentence
+from workbench.screen.bench.edits import sentence
 from workbench.screen.bench.rows import shown_step
 from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.frame.slots import BATCH
 from workbench.screen.knobs.knobs import lr_changes
 from workbench.screen.runs.pane import Runs
-from workbench.screen.runs.telling import trouble
+from workbench.screen.runs.telling import record_of, trouble
 
 if TYPE_CHECKING:
     from workbench.screen.main import Main
@@ -37,6 +36,8 @@ class Acts:
         run = bench.run
         if bench.starting or run is None or (run.state == "done" and bench.draft.schedule.steps <= run.step):
             bench.start()
+        elif bench.waits:
+            bench.tell(trouble(run), "warning")
         elif run.state == "paused":
             bench.send("unpause", what="go on", quiet=True)
         elif run.alive:
@@ -51,25 +52,39 @@ class Acts:
         run = bench.run
         saved = run.last("checkpoint")
         step = saved["step"] if saved else 0
-        words = trouble(run) or f"{run.name} is {run.state}."
+        words = trouble(run, sentence(bench.offered)) or f"{run.name} is {run.state}."
         changes, where = bench.resumed_with, f"resume it from step {step:,}"
         where += "" if saved else ", its beginning (no checkpoint)"
         options = [("r", f"{where} with {sentence(changes)}" if changes else where)]
-        lower: dict[str, Any] = {}
-        if run.state == "diverged" and run.status and (reason := run.status.reason.partition(";")[0]):
-            words = f"Diverged: {reason}."
-        if run.state == "diverged" and "optimizer.lr" not in changes:
-            # Edits past the checkpoint are dropped after a divergence: this is what held there.
-            there = settings.live((e for e in run.of("edit") if e["step"] <= step), run.preset)
-            lower = {**changes, **lr_changes(there, float(f"{there.optimizer.lr / 10:.12g}"))}
-            words += f" At step {step:,} lr was {number(there.optimizer.lr)}."
-            options.append(("l", f"{where} with {sentence(lower)}"))
+        mended = {**changes, **bench.offered}
+        if bench.offered:
+            options.insert(0, ("m", f"{where} with {sentence(mended)}"))
         options.append(("n", "start a new run with the settings on the screen"))
         answer = await self._main.app.push_screen_wait(Choice("Go on?", words, options))
-        if answer in ("r", "l"):
-            bench.resume(changes if answer == "r" else lower)
+        if answer in ("r", "m"):
+            bench.resume(changes if answer == "r" else mended)
         elif answer == "n":
             bench.start()
+
+    def action_mend(self) -> None:
+        """Go on from the last checkpoint with what the run that could not go on is offered."""
+        bench = self._main.bench
+        if bench.offered:
+            bench.resume({**bench.resumed_with, **bench.offered})
+        else:
+            bench.tell("nothing to mend: M goes on where a run diverged, or was out of memory")
+        self._main.refresh_now("status", "launch")
+
+    def action_culprit(self) -> None:
+        """The rows of the record that made the run diverge."""
+        bench = self._main.bench
+        record = record_of(bench.run) if bench.run else None
+        if record is None:
+            bench.tell("no record is to blame here")
+        else:
+            bench.step, bench.starts = record, None
+            self._main.house.raise_quietly(BATCH)
+        self._main.refresh_now("rows", "status")
 
     def action_micro(self) -> None:
         bench = self._main.bench
@@ -127,7 +142,9 @@ class Acts:
         pane = self._main.house.pane(self._main.house.focused)
         if isinstance(pane, Runs) and not await pane.open_to_resume():
             return
-        if bench.run and bench.run.state == "paused":
+        if bench.run and bench.waits:
+            bench.tell(trouble(bench.run), "warning")
+        elif bench.run and bench.run.state == "paused":
             bench.send("unpause", what="go on", quiet=True)
         else:
             bench.resume(bench.resumed_with)

@@ -39,6 +39,8 @@ KEYS = (
     Key("X", "X", "stop", "stop", "stop the run: it finishes its step and saves first", rank=15, steers=True),
     Key("U", "U", "rewind", "to checkpoint", "go back to the last checkpoint", rank=25, steers=True),
     Key("R", "R", "resume", "resume", "go on with this run from its last checkpoint", rank=16, steers=True),
+    Key("M", "M", "mend", "mend", "after a divergence or out of memory: go on as offered", rank=2, steers=True),
+    Key("exclamation_mark", "!", "culprit", "culprit", "the rows of the record that made the run diverge", rank=3),
     Key("a", "a", "apply", "apply", "apply the staged knobs", rank=2, steers=True),
     Key("u", "u", "undo", "undo", "take the last edit back", rank=11, steers=True),
     Key("ctrl+r", "^r", "redo", "redo", "make again the edit that was taken back", rank=23, steers=True),
@@ -145,8 +147,10 @@ def bindings(pane: int | None = None) -> list[BindingType]:
 
 _ALIVE = ("running", "paused")
 _OF_USE = {
-    "micro": _ALIVE, "one_step": _ALIVE, "pace(-1)": _ALIVE, "pace(1)": _ALIVE, "stop": ("starting", *_ALIVE),
-    "rewind": ("checkpoint",), "resume": ("resumable",), "apply": ("staged",), "discard": ("staged",),
+    "micro": _ALIVE, "one_step": _ALIVE, "pace(-1)": _ALIVE, "pace(1)": _ALIVE,
+    "stop": ("starting", "waiting", *_ALIVE),
+    "rewind": ("checkpoint",), "resume": ("resumable",), "mend": ("offered",),
+    "culprit": ("culprit",), "apply": ("staged",), "discard": ("staged",),
     "undo": ("undo",), "redo": ("redo",), "shade": _ALIVE, "sample": _ALIVE, "follow": ("run",), "inspect": ("run",),
     "zoom": ("run",), "smooth": ("run",), "overlay": ("run",), "rows": ("run",), "scrub(-1)": ("run",),
     "space": ("ready", "over", *_ALIVE), "lesson": ("lesson",),
@@ -157,7 +161,8 @@ _OF_USE = {
 }  # fmt: skip
 """By action: the footer leaves it out unless one of these is so (see `footer`)."""
 _CALLED_FOR = {
-    "one_step": "paused", "micro": "paused", "stop": "starting", "resume": "resumable", "apply": "staged",
+    "one_step": "paused", "micro": "paused", "stop": "starting", "resume": "resumable", "mend": "offered",
+    "culprit": "culprit", "apply": "staged",
     "discard": "staged", "whole": "whole", "predict": "ready", "lesson": "lesson",
     "next_rule": "scaled", "take": "takes", "end": "asking",
 }  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workbench import preset as presets
+from workbench.errors import WorkbenchError
 from workbench.preset import Loaded, Preset, PresetError
 from workbench.runs import commands
 from workbench.runs.launch import Launch
@@ -19,8 +20,9 @@ from workbench.screen.bench.edits import Edit, History, assignment, flat, kept_c
 from workbench.screen.bench.follow import Changed, Followed
 from workbench.screen.bench.live import takes, unpinned
 from workbench.screen.bench.looking import Looking
+from workbench.screen.bench.offer import offered
 from workbench.screen.bench.text import Text
-from workbench.screen.runs.telling import trouble
+from workbench.screen.runs.telling import trouble, waiting
 from workbench.screen.runs.worker_log import tail
 
 
@@ -146,6 +148,16 @@ class Bench:
             return {}
         changed = presets.changes(self._begun, self.draft)
         return {key: new for key, (_, new) in changed.items() if takes(self.run.live, key, new)}
+
+    @property
+    def offered(self) -> dict[str, Any]:
+        """With what a resume may go on where the open run could not; empty where nothing is known to help."""
+        return offered(self.run) if self.run else {}
+
+    @property
+    def waits(self) -> bool:
+        """Training waits by itself until its directory can be written: no command lets it go on."""
+        return self.run is not None and bool(waiting(self.run))
 
     # ------------------------------------------------------------------------------- knobs
 
@@ -330,8 +342,8 @@ class Bench:
             return ""
         try:
             id = commands.send(self.run.path, command, **more)
-        except OSError as error:
-            self.tell(f"{self.run.name}: the command cannot be written ({error.strerror})", "error")
+        except WorkbenchError as error:
+            self.tell(str(error), "error")
             return ""
         self._asked.add(id, Asked(command, what or command, self.clock(), more, edit, quiet))
         return id
@@ -368,7 +380,7 @@ class Bench:
         except PresetError:  # another client's edit has made it impossible
             self._take(ended)
         self._begun = ended
-        if words := trouble(run):
+        if words := trouble(run, sentence(self.offered)):
             last = next((line for line in reversed(tail(run.path).lines) if line.strip()), "")
             self.tell(f"{run.name}: {words}" + (f"\nIts last words: {last.strip()}" if last else ""), "error")
         elif run.state == "done":

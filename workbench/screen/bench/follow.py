@@ -9,9 +9,10 @@ from workbench import preset as presets
 from workbench.errors import WorkbenchError
 from workbench.lab.flops import spent
 from workbench.preset import Preset
-from workbench.runs import settings, status
+from workbench.runs import status
 from workbench.runs.events import Event, EventReader
 from workbench.runs.status import ENDED, LIVE, Status
+from workbench.screen.bench.sound import is_sound, sound
 from workbench.screen.charts.curves import Curves
 
 LIVELY, QUIET = 0.2, 2.0
@@ -39,9 +40,10 @@ class Followed:
         """Why the last look failed; empty when it did not."""
         self.reading = True
         """The first look is not over yet."""
-        self._events = EventReader(path)
+        self._events = EventReader(path, strict=False)
         self._watch = status.Watch(path)
         self._seen_attempt = 0
+        self._seen_events: tuple[int, list[Event]] = (0, [])
 
     # ------------------------------------------------------------------------------- what panes ask
 
@@ -84,6 +86,8 @@ class Followed:
         """Read what is new. Never raises for what a run directory may hold: `error` says it."""
         changed = set()
         try:
+            if not self.path.is_dir():
+                raise WorkbenchError(f"{self.path} is not there: removed, moved, or its disk is away")
             state = self._watch.state()
             found = self._watch.status
             if (state, _told(found)) != (self.state, _told(self.status)):
@@ -92,30 +96,39 @@ class Followed:
             if found and found.attempt != self._seen_attempt:
                 # A resume has cut the records; they may be as many again by now.
                 if self._seen_attempt:
-                    resumed = max((e["records"] for e in self._events.poll() if e.get("type") == "resume"), default=0)
+                    resumes = (e for e in self._events.poll() if e.get("type") == "resume" and is_sound(e))
+                    resumed = max((e["records"] for e in resumes), default=0)
                     self.curves.reset_to(resumed)
                 self._seen_attempt = found.attempt
-            events = tuple(self._events.poll())
-            if len(events) != len(self.events) or events[-1:] != self.events[-1:]:
+            events = self._events.poll()
+            if (len(events), events[-1:]) != self._seen_events:
                 changed.add("events")
-                self.live = settings.live(events, presets.pin_context(self.preset))
-                self.events = events  # last: whoever sees an answer sees what it changed
+                kept, self.live = sound(events, presets.pin_context(self.preset))
+                self.events = kept  # last: whoever sees an answer sees what it changed
+                self._seen_events = len(events), events[-1:]
+            left_out = self._events.left_out + len(events) - len(self.events)
             if self.curves.poll():
                 changed.add("records")
             if "events" in changed:  # after the records that they speak of
                 pinned = presets.pin_context(self.preset)
                 self.curves.price(spent(pinned, self.events, lambda step: self.curves.x_of(step, "tokens")))
-            if self.error:
-                changed.add("status")
-            self.error = ""
-        except (WorkbenchError, OSError, ValueError) as error:
-            if str(error) != self.error:
-                changed.add("status")
-            self.error = str(error)
+            error = _told_of(left_out)
+        except (WorkbenchError, OSError, ValueError) as caught:
+            error = str(caught)
+        if error != self.error:
+            changed.add("status")
+            self.error = error
         if self.reading:
             self.reading = False
             changed |= {"status", "events", "records"}
         return frozenset(changed)
+
+
+def _told_of(left_out: int) -> str:
+    if not left_out:
+        return ""
+    many = f"{left_out:,} events are" if left_out > 1 else "1 event is"
+    return f"events.jsonl: {many} damaged and left out: no worker writes such"
 
 
 def _told(found: Status | None) -> tuple[object, ...]:

@@ -12,6 +12,7 @@ from workbench.screen.frame.figures import figures, room_for
 from workbench.screen.frame.lined import Lined, Run
 from workbench.screen.glyphs import fit, middle, plain
 from workbench.screen.keys import Key
+from workbench.screen.runs.telling import record_of
 
 if TYPE_CHECKING:
     from workbench.screen.bench.bench import Bench
@@ -20,6 +21,7 @@ DOTS = {
     "running": ("●", "good"), "paused": ("‖", "warn"), "starting": ("◌", "warn"), "ready": ("○", "dim"),
     "done": ("✓", "good"), "stopped": ("■", "dim"), "interrupted": ("■", "warn"), "diverged": ("✗", "bad"),
     "out-of-memory": ("✗", "bad"), "failed": ("✗", "bad"), "lost": ("✗", "bad"), "unresponsive": ("?", "warn"),
+    "waiting": ("‖", "bad"),
 }  # fmt: skip
 """The mark of each state, and its ink."""
 BIG = 5
@@ -77,7 +79,7 @@ class StatusLine(Lined):
     def _line(self, width: int, *, brief: bool = False) -> list[Run]:
         """One line of `width` cells; `brief` leaves out what is told in figures."""
         bench, run = self._bench, self._bench.run
-        state = run.state if run else "starting" if bench.starting else "ready"
+        state = "waiting" if bench.waits else run.state if run else "starting" if bench.starting else "ready"
         dot, ink = DOTS.get(state, ("?", "warn"))
         name = plain(run.name if run else bench.draft.name)
         doing = self._doing()
@@ -165,6 +167,8 @@ class StatusLine(Lined):
             told.append((f"{len(bench.staged)} staged", "staged"))
         if bench.starting and bench.launch:
             told.append((plain(bench.launch.phase), "warn"))
+        elif run and bench.waits:
+            told.append((plain(run.phase.removeprefix("waiting: ")), "bad"))
         elif run and run.alive and run.phase:
             told.append((plain(run.phase), "warn" if run.phase != "training" else "dim"))
         if run and run.alive and run.status and run.status.pace:
@@ -250,6 +254,8 @@ class Footer(Lined):
             now.add("starting")
         elif run is None:
             now.add("ready")
+        elif bench.waits:
+            now.add("waiting")
         elif run.alive:
             now.add("paused" if run.state == "paused" else "running")
         else:
@@ -260,6 +266,8 @@ class Footer(Lined):
             word
             for word, so in (
                 ("staged", bench.staged),
+                ("offered", bench.offered),
+                ("culprit", run is not None and record_of(run) is not None),
                 ("whole", self._whole),
                 ("lesson", self._lesson),
                 ("read-only", bench.read_only),

@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.screen import keys
 from workbench.screen.bench.asked import Level
 from workbench.screen.bench.bench import Bench
+from workbench.screen.bench.edits import sentence
 from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.frame.aside import Aside
 from workbench.screen.frame.lined import Run
@@ -119,7 +120,7 @@ class Runs(Pane):
     def _trouble(self, width: int, height: int) -> list[str]:
         """What is wrong with the open run, in a third of the pane at most."""
         run = self.bench.run
-        text = telling.trouble(run) if run else ""
+        text = telling.trouble(run, sentence(self.bench.offered)) if run else ""
         if not text:
             return []
         lines = paragraph(f"✗ {text}", max(width, 10))

@@ -130,8 +130,8 @@ class Shelf:
     def _events(self, path: Path, *, live: bool) -> list[Event]:
         if not live:
             self._readers.pop(path, None)
-            return EventReader(path).poll()
-        return self._readers.setdefault(path, EventReader(path)).poll()
+            return EventReader(path, strict=False).poll()
+        return self._readers.setdefault(path, EventReader(path, strict=False)).poll()
 
 
 def _signature(listed: Listed) -> object:

@@ -1,12 +1,11 @@
 """A run's events in words, and its trouble with what to do about it."""
 
-import re
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from workbench.runs.events import Event
-from workbench.runs.files import dump
 from workbench.screen.bench.follow import Followed
 from workbench.screen.runs.shelf_of_runs import loss, short
 
@@ -132,7 +131,7 @@ def _end(e: Event) -> tuple[str, str]:
 
 def _anything(e: Event) -> tuple[str, str]:
     told = {key: value for key, value in e.items() if key not in ("format", "type", "time", "at", "step")}
-    return dump(told) if told else "", ""
+    return json.dumps(told, separators=(",", ":")) if told else "", ""
 
 
 _WORDS = {
@@ -144,9 +143,44 @@ _WORDS = {
 # ------------------------------------------------------------------------------------------ trouble
 
 
-def trouble(run: Followed) -> str:
-    """What has gone wrong with a run and what helps; "" where nothing has."""
+def waiting(run: Followed) -> str:
+    """Why training waits by itself, in a sentence; "" unless it does: the run directory cannot be written."""
+    status = run.status
+    if run.state != "paused" or status is None or not status.phase.startswith(_WAITS):
+        return ""
+    return status.reason or f"{status.phase.removeprefix(_WAITS)}; it goes on by itself when it can write again"
+
+
+def end_of(run: Followed) -> Event:
+    """The end event of the attempt that is over; empty where there is none."""
+    return next((e for e in reversed(run.events) if e["type"] in ("end", "start", "resume")), {})
+
+
+def culprit(run: Followed) -> str:
+    """The rows that made it diverge, in a few words; "" where nobody knows them."""
+    found = end_of(run).get("culprit") or {}
+    record, micro, rows = found.get("record"), found.get("micro"), found.get("rows")
+    if type(record) is not int or not isinstance(rows, list):
+        return ""
+    named = [
+        f"row {row.get('row')} at token {row.get('offset')} “{row.get('text')}”"
+        for row in rows
+        if isinstance(row, dict)
+    ]
+    return f"record {record:,}, micro-batch {micro}: {', '.join(named[:ROWS_TOLD])}; ! shows its rows"
+
+
+def record_of(run: Followed) -> int | None:
+    """The record that made it diverge."""
+    record = (end_of(run).get("culprit") or {}).get("record")
+    return record if type(record) is int and record >= 0 else None
+
+
+def trouble(run: Followed, offer: str = "") -> str:
+    """What has gone wrong with a run and what helps; "" where nothing has. `offer` are the settings that M takes."""
     status, state = run.status, run.state
+    if (why := waiting(run)) and not run.reading:
+        return f"training waits: {why}"
     if state not in _HELP or run.reading:
         return ""
     saved = run.last("checkpoint")
@@ -162,9 +196,10 @@ def trouble(run: Followed) -> str:
         what = f"the worker (pid {status.pid if status else '?'}) is there, and silent"
     else:
         what = _reason(status.reason if status else "", state)
-    lower = _ADVISED.search(status.reason) if status and state == "diverged" else None
-    command = lower[1] if lower else f"workbench resume {run.name} --set lr=VALUE"
-    return f"{what}; {_HELP[state].format(start=start, command=command)}"
+    told = [what]
+    told += [f"M goes on from {start} with {offer}"] if offer else [_ELSE[state]] if state in _ELSE else []
+    told += [culprit(run)] if state == "diverged" else []
+    return "; ".join([*filter(None, told), _HELP[state].format(start=start)])
 
 
 def _reason(reason: str, state: str) -> str:
@@ -175,14 +210,15 @@ def _reason(reason: str, state: str) -> str:
     return reason if reason.startswith((state, "out of memory")) else f"{state}: {reason}"
 
 
-_ADVISED = re.compile(r"try `([^`]+)`")
-"""In the reason of a divergence: the command that goes on with a lower learning rate."""
-
-
+_WAITS = "waiting: "
+"""How the phase of a run begins that waits for its directory to be written again."""
+ROWS_TOLD = 2
+"""Of those that made a run diverge: the events hold the others."""
+_ELSE = {"out-of-memory": "a smaller B with more accum needs less", "diverged": "a lower lr may not"}
 _HELP = {
     "lost": "R resumes from {start}; e shows its last words",
     "unresponsive": "one long step, a stopped process or a slow disk; e shows its log",
     "failed": "mend it, then R resumes from {start}; e shows its log",
-    "out-of-memory": "a smaller B with more accum needs less; R resumes from {start} as it was",
-    "diverged": "R repeats it from {start}; a lower lr may not: {command}",
+    "out-of-memory": "R resumes from {start} as it was",
+    "diverged": "R repeats it from {start} as it was",
 }

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from workbench.runs.files import opened
+
 MOST = 64 * 1024
 """Bytes of the log that are looked at: an error and what led to it."""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -24,14 +26,14 @@ class Tail:
 def tail(run: Path, before: Tail | None = None) -> Tail:
     """The end of a run's worker.log; `before` itself where the file is as it was then. No log is an empty one."""
     try:
-        with (run / "worker.log").open("rb") as file:
+        with opened(run / "worker.log") as file:
             found = os.fstat(file.fileno())
             stamp = found.st_size, found.st_mtime_ns
             if before is not None and before.stamp == stamp:
                 return before
             begin = max(0, found.st_size - MOST)
             text = os.pread(file.fileno(), MOST, begin).decode("utf-8", "replace")
-    except FileNotFoundError:
+    except OSError:  # not there, or nothing that could be read: the run goes on without its log
         return Tail((), False, (0, 0))
     lines = _COLOUR.sub("", text).split("\n")
     if begin:
