@@ -36,6 +36,7 @@ _MEMORY_WORDS = (
     "failed to map segment",
     "can't start new thread",
     "returned NULL without setting an exception",
+    "error return without exception set",
 )
 """What Python, torch, the loader and libraries under them say when memory is refused to them."""
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from conftest import Command
 
 SEED = 20260705
-LONGEST = 20  # seconds for one document: loading, and a run of at most three steps
+LONGEST = 120  # seconds for one document: loading, and a run of at most three steps
 
 # What a valid document may not keep for itself in a test: its sizes.
 SMALL = {

@@ -1,5 +1,6 @@
 """SIGKILL at any instant: the run is found as lost, is resumed, and ends where an undisturbed one ends, bit for bit."""
 
+import contextlib
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -91,7 +92,8 @@ def _seen(pattern: str, within: float) -> Callable[[random.Random, float, Path],
         at: list[float] = []
 
         def now(seconds: float) -> bool:
-            names.update(runs.glob(pattern))
+            with contextlib.suppress(FileNotFoundError):  # what is made aside gets its name while it is looked into
+                names.update(runs.glob(pattern))
             if len(names) > left and not at:
                 at.append(seconds + delay)
             return bool(at) and seconds >= at[0]

@@ -117,7 +117,10 @@ class Trainers:
                     break
                 time.sleep(0 if kill else 0.001)
         except BaseException:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)  # which is there until it is reaped
+            self._server.stdin.write("reap\n")
+            self._server.stdin.flush()
+            self._server.stdout.readline()
             raise
         seconds = time.perf_counter() - began
         self._server.stdin.write("reap\n")

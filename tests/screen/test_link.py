@@ -107,7 +107,7 @@ def test_what_another_program_wrote_over_is_drawn_anew(tmp_path: Path) -> None:
         if sys.platform == "linux":
             os.kill(terminal.process.pid, signal.SIGCONT)
         terminal.send("q")
-        assert terminal.process.wait(timeout=60) == 0
+        assert terminal.process.wait(timeout=180) == 0
     finally:
         terminal.close()
 
