@@ -230,6 +230,40 @@ def test_a_directory_that_may_not_be_written_for_a_while(tmp_path: Path, undistu
         child.wait()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="drops a capability of Linux's")
+@pytest.mark.parametrize("name", ["meta.json", "model.safetensors"])
+def test_a_checkpoint_that_may_not_be_read_is_neither_passed_over_nor_deleted(
+    train: Train, resume: Train, tmp_path: Path, name: str
+) -> None:
+    run = train(document(GPT)).path
+    kept = run / "checkpoints" / "step-00000040" / name
+    kept.chmod(0)
+    again = [sys.executable, "-m", "workbench", "resume", str(run), "--steps", "60", "--quiet"]
+    told = subprocess.run(again, capture_output=True, text=True, preexec_fn=bound_by_modes, check=False)
+    assert told.returncode == 1
+    assert f"{kept.parent}: cannot be read (Permission denied)" in told.stderr
+    assert "Traceback" not in told.stderr
+    kept.chmod(0o600)
+    assert [e["step"] for e in resume(run, {"schedule.steps": 60}).of("resume")] == [40]
+
+
+def test_unpausing_a_run_that_waits_says_what_it_waits_for(small_disk: Path) -> None:
+    child = start(small_disk / "runs")
+    try:
+        until(lambda: steps(only(small_disk / "runs")) > 50)
+        run = only(small_disk / "runs")
+        fill(small_disk)
+        until(lambda: told(run).phase == WAITS)
+        asked = [sys.executable, "-m", "workbench", "resume", str(run)]
+        answer = subprocess.run(asked, capture_output=True, text=True, check=False)
+        assert (answer.returncode, answer.stdout) == (2, "")
+        assert "waits, and there is nothing to resume" in answer.stderr
+        assert "no space left on device; it goes on by itself" in answer.stderr
+    finally:
+        child.kill()
+        child.wait()
+
+
 def test_a_directory_that_is_away_for_a_moment(tmp_path: Path, undisturbed: Path) -> None:
     child = start(tmp_path / "runs")
     try:

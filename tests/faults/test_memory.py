@@ -12,8 +12,9 @@ import pytest
 import torch
 from tiny_runs import GPT, TEXT, Train, document
 
+from workbench.runs import status
 from workbench.runs.records import StepReader
-from workbench.training import checkpoints
+from workbench.training import checkpoints, worker
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -133,3 +134,37 @@ def test_too_little_to_start_with(workbench: "Command", mib: int) -> None:
     assert told.returncode == 4, told.stderr
     assert "Traceback" not in told.stderr
     assert "memory" in told.stderr
+
+
+@linux
+def test_a_resume_that_does_not_fit(workbench: "Command", trials: Callable[..., int]) -> None:
+    """Wherever it is refused, while torch, the corpus, the weights or the optimizer's state are loaded, or in a step:
+    the run says so, or is what it was."""
+    sets = {"B": 4, "T": 64, "model.width": 512, "checkpoint.every": 2}
+    assert workbench("--headless", "char", "--quiet", *settings(workbench.folder, sets)).returncode == 0
+    run = workbench.run()
+    n = trials(ci=1, full=12)
+    for trial in range(n):
+        limit = (330 + 30 * trial) * MIB
+        told = workbench("resume", str(run), "--steps", "8", "--quiet", preexec_fn=at_most(limit))
+        if told.returncode in (-6, 127):
+            assert re.search("bad_alloc|cannot allocate memory", told.stderr)
+            continue
+        assert told.returncode in (0, 4), told.stderr
+        assert "Traceback" not in told.stderr
+        state = status.observed(status.read(run))
+        assert state in (("done",) if told.returncode == 0 else ("done", "out-of-memory")), (limit // MIB, state)
+        if told.returncode == 0:
+            break
+
+
+def test_what_would_bring_the_computer_down_is_refused_before_it_begins(train: Train, tmp_path: Path) -> None:
+    """Nothing is allocated for it: a kernel that promises more than it has would end the process in mid-step."""
+    with pytest.raises(worker.OutOfMemory, match=r"B = 1048576, .* B = \d+ with accum = \d+ would fit"):
+        train(document(GPT, batch__B=1_048_576, batch__T=64))
+    huge = {"batch.B": 1_048_576, "batch.T": 64}
+    ran = train(document(GPT, model__context=64), at_start=[{"command": "set", "at": 10, "changes": huge}])
+    (answer,) = [e for e in ran.of("answer") if e["state"] != "accepted"]
+    assert answer["state"] == "refused"
+    assert re.search(r"B = 1048576, .* this computer has .* would fit", answer["reason"])
+    assert ran.outcome.state == "done"

@@ -1,6 +1,7 @@
 """Checkpoints: there whole or not at all, the last two and the best, tensors and JSON and never a pickle."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from workbench.data.corpus import open_corpus
 from workbench.data.tokenizers import CharTokenizer, Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.preset import ModelTable, OptimizerTable
-from workbench.runs import directory
+from workbench.runs import FORMAT, directory
+from workbench.runs.files import NewerFormat
 from workbench.training import checkpoints
 from workbench.training.checkpoints import (
     Checkpoint,
@@ -235,6 +237,30 @@ def test_a_run_whose_last_checkpoint_is_damaged_goes_on_from_the_one_before(trai
     assert [e["step"] for e in done.of("resume")] == [20]
     assert bits(done.records) == bits(whole.records)
     assert weights(done.path) == weights(whole.path)
+
+
+def test_a_run_all_of_whose_checkpoints_are_damaged_is_not_begun_again_unasked(train: Train, resume: Train) -> None:
+    ran = train(document(GPT))
+    for meta in (ran.path / "checkpoints").glob("step-*/meta.json"):
+        meta.write_bytes(meta.read_bytes()[:-20])
+    curve = (ran.path / "steps.bin").read_bytes()
+    with pytest.raises(WorkbenchError, match="no other checkpoint to go on from; put it back, or remove it"):
+        resume(ran.path, {"schedule.steps": 60})
+    assert (ran.path / "steps.bin").read_bytes() == curve
+    shutil.rmtree(ran.path / "checkpoints")
+    (ran.path / "checkpoints").mkdir()
+    assert [e["step"] for e in resume(ran.path).of("resume")] == [0]
+
+
+def test_one_of_a_newer_format_is_neither_left_out_nor_pruned(run: Path) -> None:
+    for step in (1, 2, 3, 4):
+        save(run, step)
+    meta = run / "checkpoints" / "step-00000004" / "meta.json"
+    meta.write_text(meta.read_text().replace(f'"format":{FORMAT}', f'"format":{FORMAT + 1}', 1))
+    with pytest.raises(NewerFormat, match="newer"):
+        newest(run)
+    prune(run)
+    assert len(list((run / "checkpoints").iterdir())) == 4
 
 
 def test_forgetting_what_lies_past_a_step(run: Path) -> None:

@@ -59,6 +59,8 @@ def resume(run: Path, changes: dict[str, Any], *, telling: Telling, re_resolve: 
             raise UsageError(
                 f"{run.name} is {state} (pid {there.pid}, step {there.step:,}): there is nothing to resume"
             )
+        if there.phase.startswith("waiting"):
+            raise UsageError(f"{run.name} waits, and there is nothing to resume: {there.reason}")
         if changes:
             raise UsageError(f"{run.name} is paused: change it with `workbench set`, then resume it")
         answer = commands.wait(run, commands.send(run, "unpause"), timeout=30)

@@ -39,7 +39,11 @@ class Prepared:
     corpus: Corpus
     resolved: Resolved
     model: Model
-    parameters: int
+    optimizer: Optimizer
+
+    @property
+    def parameters(self) -> int:
+        return sum(p.numel() for p in self.model.parameters())
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,19 @@ def work(
                 rewound = rewind.command
                 gait = gait.again()
                 beginning = history.from_run(run, state="rewound", extra={}, forget_edits=True)
-                prepared.model = build(
-                    prepared.preset.model,
-                    vocab=prepared.corpus.tokenizer.vocab_size,
-                    T=prepared.preset.model.context or prepared.preset.batch.T,
-                    seed=prepared.preset.seed,
-                ).to(device=prepared.resolved.torch_device, dtype=prepared.resolved.dtype)
+                prepared.model, prepared.optimizer = built(beginning, prepared.corpus, prepared.resolved)
+
+
+def built(beginning: Beginning, corpus: Corpus, resolved: Resolved) -> tuple[Model, Optimizer]:
+    """The model and its optimizer where the attempt begins: drawn from the seed, or a checkpoint's."""
+    preset = beginning.preset
+    T = preset.model.context or preset.batch.T
+    model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
+    model.to(device=resolved.torch_device, dtype=resolved.dtype)
+    optimizer = Optimizer(model, preset.optimizer)
+    if beginning.checkpoint:
+        checkpoints.load_into(beginning.checkpoint, model, optimizer)
+    return model, optimizer
 
 
 def _attempt(
@@ -83,11 +94,8 @@ def _attempt(
     gait: Gait,
     rewound: Command | None,
 ) -> Outcome:
-    preset, corpus, resolved, model = beginning.preset, prepared.corpus, prepared.resolved, prepared.model
-    preset = presets.pin_context(preset)
-    optimizer = Optimizer(model, preset.optimizer)
-    if beginning.checkpoint:
-        checkpoints.load_into(beginning.checkpoint, model, optimizer)
+    preset = presets.pin_context(beginning.preset)
+    corpus, resolved, model, optimizer = prepared.corpus, prepared.resolved, prepared.model, prepared.optimizer
     checkpoints.forget_after(run, beginning.position.step)
     answered = history.answered_ids(run)
     journal = Journal(run, attempt=beginning.attempt, steps=preset.schedule.steps, narrators=narrators)

@@ -5,12 +5,13 @@ steps.bin and events.jsonl are synced and their lengths noted in meta.json: a re
 The last two and the best are kept.
 """
 
+import contextlib
 import errno
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from workbench.data.tokenizers import Tokenizer
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, out_of_memory
 from workbench.runs import FORMAT, vocabulary
 from workbench.runs.files import (
     DIRECTORY_MODE,
@@ -98,7 +99,7 @@ def _whole(path: Path) -> Checkpoint | None:
             opened(file).close()
         meta = read_json(meta_json)
         for file in tensors:
-            with safe_open(file, "pt"):  # its header, held against the file's length
+            with _refusals(file), safe_open(file, "pt"):  # its header, held against the file's length
                 pass
         sound = vocabulary.count(meta.get("step")) and vocabulary.number(meta.get("val_loss"))
         return Checkpoint(path, meta) if sound else None
@@ -107,6 +108,8 @@ def _whole(path: Path) -> Checkpoint | None:
     except OSError as error:
         if error.errno in _MISSING:
             return None
+        if out_of_memory(error):
+            raise
         raise WorkbenchError(f"{path}: cannot be read ({error.strerror or error})") from None  # nor taken for none
     except (SafetensorError, WorkbenchError):
         return None
@@ -193,7 +196,7 @@ def prune(run: Path) -> None:
     """Keep the last two and the best, and sweep up what a crash left half-written."""
     try:
         checkpoints = available(run)
-    except WorkbenchError:  # one of them cannot be read now, or not by this version: it may be the one to keep
+    except (WorkbenchError, OSError, RuntimeError):  # one cannot be read now, or by this version: it may be one to keep
         return
     keep = {c.path for c in checkpoints[-2:]}
     if top := best(run):
@@ -223,14 +226,19 @@ def load_into(checkpoint: Checkpoint, model: Model, optimizer: Optimizer | None 
         if optimizer:
             optimizer.load(checkpoint.optimizer())
     except (RuntimeError, KeyError) as error:
+        if out_of_memory(error):
+            raise
         raise WorkbenchError(f"{checkpoint.path}: not this model's weights: {str(error).splitlines()[0]}") from None
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         opened(path).close()
-        tensors = load_file(path)
+        with _refusals(path):
+            tensors = load_file(path)
     except (OSError, SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        if out_of_memory(error):
+            raise
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WorkbenchError(f"{path}: not a readable safetensors file ({why})") from None
     for name, tensor in tensors.items():
@@ -243,14 +251,21 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    try:
+    with _refusals(path):
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path)
-    except SafetensorError as error:  # which has the number of an OSError in its text alone
+    path.chmod(FILE_MODE)
+    _sync(path)
+
+
+@contextlib.contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """What the operating system refused is an OSError again: a SafetensorError has its number in the text alone."""
+    try:
+        yield
+    except SafetensorError as error:
         if number := re.search(r"\(os error (\d+)\)", str(error)):
             raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
         raise
-    path.chmod(FILE_MODE)
-    _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -24,7 +24,7 @@ from workbench.preset import Preset
 from workbench.runs.commands import Command
 from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
 from workbench.runs.signals import Signals
-from workbench.training import checkpoints, divergence
+from workbench.training import divergence, shortage
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
 from workbench.training.inspection import Inspection, MicroBatches
@@ -34,6 +34,7 @@ from workbench.training.optimizers import Optimizer
 from workbench.training.patience import Waiting
 from workbench.training.position import Edit, Leave, Position, Rewind
 from workbench.training.sampling import generate
+from workbench.training.saving import Saver
 from workbench.training.steering import Gait, Steering
 from workbench.training.step import Update, optimizer_step
 
@@ -67,13 +68,12 @@ class Loop:
         self.rows = Rows.of(preset, tokens=self._train.n, base=position.base)
         self._compiled = False
         self._gait = gait
+        self._saver = Saver(journal, model, optimizer, corpus)
         self._waiting = Waiting(journal, self._while_waiting)
         journal.patience = self._waiting
         self._inside: MicroBatches | None = None
         """Of the step that is under way, where someone watches its micro-batches."""
         self._inspection: Inspection | None = None
-        self._announced = False
-        """The checkpoint that is being written has had its event."""
         self.unsaved = True
         """Something has happened since the last checkpoint: a step, an edit, an eval."""
 
@@ -309,42 +309,13 @@ class Loop:
         """A checkpoint of this boundary; where there is no room for it, training waits until there is."""
         phase = self._journal.phase
         self._journal.tell(phase="saving")
-        self._announced = False
-        self._journal.patience(
-            lambda: checkpoints.write(
-                self._journal.run, self.at.step, self._model, self._optimizer, self._corpus.tokenizer, self._meta
-            )
-        )
-        checkpoints.prune(self._journal.run)
+        self._saver(self.at, self.preset, self._edits, self.rows.base)
         self.unsaved = False
         self._journal.tell(phase=phase)
 
     def hurry(self) -> None:
         """The run is about to end: what cannot be written now is not waited for."""
         self._journal.patience = at_once
-
-    def _meta(self) -> checkpoints.Meta:
-        at = self.at
-        val = at.val_loss if at.val_step == at.step else None
-        val = val if val is not None and math.isfinite(val) else None
-        if not self._announced:  # it may be written again, where the disk was full
-            self._announced = True
-            self._journal.event(
-                "checkpoint", step=at.step, path=f"checkpoints/step-{at.step:08d}", val_loss=val,
-                best=val is not None and val == at.best,
-            )  # fmt: skip
-        records, events_bytes = self._journal.sync()
-        return {
-            "records": records,
-            "events_bytes": events_bytes,
-            "attempt": self._journal.attempt,
-            "val_loss": val,
-            "settings": presets.to_document(self.preset),
-            "edits_to_make": [edit.to_json() for edit in self._edits],
-            "vocab": self._corpus.tokenizer.vocab_size,
-            "fingerprint": self._corpus.fingerprint,
-            "position": at.to_json(self.rows.base),
-        }
 
     def _while_waiting(self) -> None:
         """The run directory cannot be written: still listening, and leaving when told to."""
@@ -425,6 +396,10 @@ class Loop:
         changes = {key: list(both) for key, both in presets.changes(self.preset, new).items()}
         if not changes:
             return
+        if new.batch != self.preset.batch and (
+            why := shortage.beyond(new, self._corpus.tokenizer.vocab_size, self._resolved)
+        ):
+            raise UsageError(why)
         self._journal.event(
             "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()
         )

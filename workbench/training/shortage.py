@@ -26,11 +26,13 @@ from workbench.training import advice, history
 from workbench.training.device import Resolved
 from workbench.training.optimizers import Optimizer
 
-__all__ = ["out_of_memory", "released", "told", "too_large"]
+__all__ = ["beyond", "out_of_memory", "released", "told", "too_large"]
 
 _MIB = 2**20
 _SHARE, _SPARE = 0.9, 16 * _MIB
 """Of the room that there is: what may be planned with. Heaps have holes, and each attempt has others."""
+_CERTAIN = 1.1
+"""Times the memory that there is: more than that is estimated for no run that would have fitted."""
 _PIECE = _MIB
 """Bytes that are asked for at once, to find out how many may be had."""
 
@@ -90,6 +92,23 @@ def too_large(error: BaseException) -> str:
         f"the model does not fit into memory{_asked(error)}; a smaller model.width, fewer model.layers or a smaller "
         "batch.T needs less: `workbench plan` tells how much, item by item"
     )
+
+
+def beyond(preset: Preset, vocab: int, resolved: Resolved) -> str:
+    """Why a run cannot fit whatever else goes on here, with what to do; "" where it may.
+
+    A CPU's memory is promised before it is there: no allocation would be refused, and the kernel would end the process
+    (or another one) in the middle of a step.
+    """
+    there = psutil.virtual_memory().total
+    if resolved.torch_device.type != "cpu" or (need := _need(preset, vocab, resolved)) <= there * _CERTAIN:
+        return ""
+    b = preset.batch
+    words = f"B = {b.B}, T = {b.T}, accum = {b.accum} need about {_size(need)} with this model; this computer has"
+    found = _fitting(preset, vocab, resolved, there)
+    if found is None:
+        return f"{words} {_size(there)}; {_otherwise(preset, '', vocab, resolved)}"
+    return f"{words} {_size(there)}; B = {found.batch.B} with accum = {found.batch.accum} would fit"
 
 
 def released(error: BaseException, optimizer: Optimizer, resolved: Resolved) -> int:

@@ -23,10 +23,10 @@ from workbench.runs import directory, settings, status
 from workbench.runs.files import Lock
 from workbench.runs.signals import Signals
 from workbench.training import device, history, shortage
-from workbench.training.attempt import Outcome, Prepared, work
+from workbench.training.attempt import Outcome, Prepared, built, work
+from workbench.training.device import Resolved
 from workbench.training.history import Beginning
 from workbench.training.journal import Narrator
-from workbench.training.models import build
 
 Tell = Callable[[str], None]
 """Takes what the user should know about how the run came to be."""
@@ -154,14 +154,13 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
     prompt_of(preset.sample.prompt, corpus)
     progress("building the model", None)
     T = preset.model.context or preset.batch.T
-    _check_weights(preset, corpus.tokenizer.vocab_size, T)
-    model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
-    model.to(device=resolved.torch_device, dtype=resolved.dtype)
-    return Prepared(preset, corpus, resolved, model, sum(p.numel() for p in model.parameters()))
+    _check_memory(beginning, resolved, corpus.tokenizer.vocab_size, T)
+    return Prepared(preset, corpus, resolved, *built(beginning, corpus, resolved))
 
 
-def _check_weights(preset: Preset, vocab: int, T: int) -> None:
-    """Raise OutOfMemory for weights that this computer cannot hold: filling it block by block would bring it down."""
+def _check_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) -> None:
+    """Raise OutOfMemory for what this computer cannot hold: filling it block by block would bring it down."""
+    preset = beginning.preset
     count = parameters.total(parameters.itemise(preset.model, vocab, T))
     there = psutil.virtual_memory().total
     if 4 * count > there:  # they are drawn on the CPU in fp32, wherever they go
@@ -170,6 +169,11 @@ def _check_weights(preset: Preset, vocab: int, T: int) -> None:
             f"computer has {there / 2**30:,.0f}; a smaller model.width, fewer model.layers or a smaller vocabulary "
             "needs less"
         )
+    for edit in beginning.edits:
+        if edit.step <= beginning.position.step:
+            preset = presets.apply(preset, edit.changes)
+    if why := shortage.beyond(preset, vocab, resolved):
+        raise OutOfMemory(f"the run does not fit into memory: {why}")
 
 
 @contextlib.contextmanager
