@@ -109,7 +109,7 @@ def same(run: Path, undisturbed: Path) -> bool:
 def test_a_full_disk_at_any_instant_pauses_and_goes_on(
     small_disk: Path, undisturbed: Path, trials: Callable[..., int], tell: Callable[[str], None]
 ) -> None:
-    count, failed = trials(ci=3, full=40), []
+    count, failed = trials(ci=1, full=40), []
     for seed in range(count):
         rng = random.Random(seed)
         folder = small_disk / f"runs-{seed}"

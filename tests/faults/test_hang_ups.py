@@ -134,7 +134,7 @@ def test_signals_once_and_twice_at_any_instant(
     wanted = bits(StepReader(plain).read()), weights(plain)
     failures: list[str] = []
     ends: dict[str, int] = {}
-    n = trials(ci=8, full=300)
+    n = trials(ci=5, full=300)
     for trial in range(n):
         pick = random.Random(SEED * 1000 + trial)
         twice = pick.random() < 0.6
@@ -231,7 +231,7 @@ def test_a_reader_that_dies_disturbs_nobody(
     here, pick = workbench_of_module, random.Random(SEED)
     while count(running) < 3000:
         time.sleep(0.05)
-    n = trials(ci=6, full=60)
+    n = trials(ci=3, full=60)
     for trial in range(n):
         words = (["export", "last", "--jsonl"], ["runs", "--json"], ["eval", "last", "--json"])[trial % 3]
         process = here.start(*words, stderr=subprocess.DEVNULL)
@@ -340,7 +340,7 @@ class PseudoTerminal_of(PseudoTerminal):
 def test_a_storm_of_sizes_ends_with_the_right_picture(
     workbench_of_module: "Command", running: Path, trials: Callable[..., int], tell: Callable[[str], None]
 ) -> None:
-    pick, n = random.Random(SEED), trials(ci=60, full=200)
+    pick, n = random.Random(SEED), trials(ci=20, full=200)
     with PseudoTerminal_of(running) as terminal:
         terminal.until("predictions")
         for dialog in ("", "q"):

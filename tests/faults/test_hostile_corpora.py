@@ -177,7 +177,7 @@ def test_folders(attempt: Attempt, tmp_path: Path, trials: Callable[..., int]) -
     """Thousands of files, a loop of links, a pipe, a huge sparse file, hostile names: read, the odd ones left out."""
     folder = tmp_path / "many"
     folder.mkdir()
-    for n in range(trials(ci=1_000, full=10_000)):
+    for n in range(trials(ci=300, full=10_000)):
         (folder / f"{n}.txt").write_text(f"{n} squared is {n * n}\n")
     os.mkfifo(folder / "pipe.txt")
     os.symlink("loop.txt", folder / "loop.txt")
@@ -338,7 +338,7 @@ def test_damaged_caches(tmp_path: Path, cache: Path, trials: Callable[..., int],
         return corpus.fingerprint, corpus.n_lines, corpus.characters, json.dumps(corpus.tokenizer.to_json()), splits
 
     whole = [contents(open_corpus(table)) for table in tables]
-    n, failures = trials(ci=150, full=3000), []
+    n, failures = trials(ci=60, full=3000), []
     for trial in range(n):
         victim = dice.choice(sorted(file for file in cache.rglob("*") if file.is_file()))
         how = dice.choice(list(DAMAGES))

@@ -163,7 +163,7 @@ def test_bytes(trial: Trial, tmp_path: Path, trials: Callable[..., int], tell: C
             return "its document makes another preset"
         return trial.run(small(preset))
 
-    for_all(documents.raw(), trials(ci=150, full=5000), lambda raw: trial.check(raw, lambda: judge(raw)))
+    for_all(documents.raw(), trials(ci=80, full=5000), lambda raw: trial.check(raw, lambda: judge(raw)))
     settled(trial, "raw bytes", tell)
 
 
@@ -197,7 +197,7 @@ def test_values(trial: Trial, tmp_path: Path, trials: Callable[..., int], tell: 
                     said = said or trial.refusal(error, *names, *(f"[{name}]" for name in names), "--set")
         return said
 
-    for_all(documents.hostile(), trials(ci=120, full=4000), lambda pair: trial.check(pair, lambda: judge(*pair)))
+    for_all(documents.hostile(), trials(ci=80, full=4000), lambda pair: trial.check(pair, lambda: judge(*pair)))
     settled(trial, "hostile values", tell)
 
 
@@ -212,7 +212,7 @@ def test_combinations(trial: Trial, trials: Callable[..., int], tell: Callable[[
         return trial.run(preset)
 
     for_all(
-        documents.valid(), trials(ci=30, full=1000), lambda document: trial.check(document, lambda: judge(document))
+        documents.valid(), trials(ci=20, full=1000), lambda document: trial.check(document, lambda: judge(document))
     )
     assert trial.ran > trial.tried / 2
     settled(trial, "combinations", tell)
@@ -340,7 +340,7 @@ def test_names_of_runs(workbench: "Command", tmp_path: Path) -> None:
 def test_odd_runs_folders(workbench: "Command", tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "it.toml").write_bytes(documents.as_toml(documents.TINY) or b"")
-    for folder in ("file", "/proc/nowhere", "x" * 300, "\x1b[31mred/../file"):
+    for folder in ("/proc/nowhere", "\x1b[31mred/../file"):
         told = workbench("--headless", "it.toml", "--quiet", f"--runs-dir={folder}")
         assert told.returncode == 2, told.stderr
         assert "--runs-dir" in told.stderr

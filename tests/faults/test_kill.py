@@ -149,7 +149,7 @@ def _trial(train: Trainers, undisturbed: Undisturbed, folder: Path, chance: rand
 def test_killed_at_any_instant_a_run_loses_nothing(
     train: Trainers, undisturbed: Undisturbed, tmp_path: Path, trials: Any, tell: Any
 ) -> None:
-    n = trials(ci=14, full=300)
+    n = trials(ci=8, full=300)
     failed: list[str] = []
     made = kills = seed = 0
     while made < n and len(failed) < 5:

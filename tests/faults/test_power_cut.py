@@ -162,7 +162,7 @@ def _tell(what: str, made: int, runs: int, failed: list[str], tell: Any) -> None
 def test_whatever_a_power_cut_leaves_goes_on(
     recorded: Recorded, tmp_path: Path, signals: Signals, trials: Any, tell: Any
 ) -> None:
-    n, failed, runs, made = trials(ci=40, full=600), list[str](), 0, 0
+    n, failed, runs, made = trials(ci=20, full=600), list[str](), 0, 0
     for seed in range(n):
         chance = random.Random(f"{SEED} {seed}")
         within = 60 if seed % 5 == 0 else len(recorded.ops)  # start-up is short, and has its share
@@ -263,7 +263,7 @@ def test_every_combination_of_what_can_be_torn_goes_on(
     recorded: Recorded, tmp_path: Path, signals: Signals, trials: Any, tell: Any
 ) -> None:
     every = list(itertools.product(STEPS, EVENTS, NEWEST, STATUS, INBOX))
-    n = trials(ci=30, full=len(every))
+    n = trials(ci=15, full=len(every))
     base = tmp_path / "base"
     Disk(recorded.ops[: _mid_training(recorded)]).put(base)
     (run,) = (base / "runs").iterdir()
