@@ -22,6 +22,8 @@ SHAPES = {
     "B 256, bf16": "char B=256 device.precision=bf16",
     "B 16, T 512, width 256": "char B=16 T=512 model.width=256",
     "B 16, T 512, width 256, bf16": "char B=16 T=512 model.width=256 device.precision=bf16",
+    "B 16, T 256, width 256, bf16": "char B=16 T=256 model.width=256 device.precision=bf16",
+    "B 64, T 128, dropout, bf16": "char B=64 T=128 model.dropout=0.2 device.precision=bf16",
     "B 32, T 256, 8 layers": "char B=32 T=256 model.layers=8",
     "B 16, T 128, width 512, 2 layers": "char B=16 T=128 model.width=512 model.layers=2",
     "B 16, T 128, width 512, accum 2": "char B=16 T=128 model.width=512 accum=2",
@@ -67,6 +69,7 @@ def main() -> None:
             continue
         try:
             more = [f"data.dataset={names}"] if source == "names" else []
+            sets = ["device.precision=fp32", *sets]  # auto is the machine's
             p = presets.pin_context(presets.load(source, sets=[*sets, "device.name=cpu", *more]).preset)
             vocab = open_corpus(p.data).tokenizer.vocab_size
             request = {"preset": presets.to_document(p), "limit_bytes": None, "steps": 2, "timed": False}

@@ -5,7 +5,7 @@ estimate follows a step through its moments, counts what is held at each, and an
 
     the gradient of the loss              activations of all layers, and the logits four times over
     backward through the last layer       the same activations, and the gradients inside that layer
-    backward through the last attention   (dropout only) its T×T matrices, beside those of all other layers
+    backward through the last attention   (where it keeps T×T matrices) theirs, beside those of all other layers
     backward through the first layer      all gradients of the weights, hardly an activation
     the update                            all gradients, and what the optimizer needs on the way
     evaluation                            the last step's gradients, and 4,096 positions forward
@@ -22,6 +22,7 @@ been measured; its dropout should keep less than a CPU's: no T×T matrix, and ma
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from workbench.plan.attention import rule
 from workbench.plan.parameters import Item, block_matrices, itemise, total
 from workbench.preset import Preset
 
@@ -50,34 +51,38 @@ class Moment:
     items: list[Item]
 
 
-def estimate(preset: Preset, vocab: int, *, precision: str | None = None) -> list[Item]:
+def estimate(preset: Preset, vocab: int, *, precision: str | None = None, attention: str | None = None) -> list[Item]:
     """The items of the largest moment: what the preset needs at once, on one device.
 
     `precision` is the resolved one (fp32, bf16, fp64); left away, the preset's, with fp32 for auto, which is
-    the larger answer. `parameters.total` sums the items. Raises ValueError for any other precision.
+    the larger answer. `attention` is the resolved one too; left away, a CPU's. `parameters.total` sums the items.
+    Raises ValueError for any other precision.
     """
-    return peak(preset, vocab, precision=precision).items
+    return peak(preset, vocab, precision=precision, attention=attention).items
 
 
-def peak(preset: Preset, vocab: int, *, precision: str | None = None) -> Moment:
+def peak(preset: Preset, vocab: int, *, precision: str | None = None, attention: str | None = None) -> Moment:
     """The largest of the moments."""
-    return max(moments(preset, vocab, precision=precision), key=lambda moment: total(moment.items))
+    found = moments(preset, vocab, precision=precision, attention=attention)
+    return max(found, key=lambda moment: total(moment.items))
 
 
-def moments(preset: Preset, vocab: int, *, precision: str | None = None) -> list[Moment]:
+def moments(preset: Preset, vocab: int, *, precision: str | None = None, attention: str | None = None) -> list[Moment]:
     """All of them, in the order of a step; evaluation comes last."""
     precision = precision or preset.device.precision
     precision = "fp32" if precision == "auto" else precision
     if precision not in _MASTER:
         raise ValueError(f"precision = {precision!r}: expected fp32, bf16 or fp64")
+    plain = (attention or rule(preset, precision=precision, device="cpu")) == "plain"
     kinds = {"gpt": _gpt, "mlp": _mlp, "bigram": _bigram}
-    return list(kinds[preset.model.kind](_Training(preset, vocab, precision)))
+    return list(kinds[preset.model.kind](_Training(preset, vocab, precision, plain=plain)))
 
 
 class _Training:
     """Sizes that the three models share; x and y have `tokens` positions, `asked` of them have a target."""
 
-    def __init__(self, preset: Preset, vocab: int, precision: str) -> None:
+    def __init__(self, preset: Preset, vocab: int, precision: str, *, plain: bool) -> None:
+        self.plain = plain
         B, T, windows = preset.batch.B, preset.batch.T, preset.data.layout == "windows"
         self.preset, self.model, self.vocab, self.T = preset, preset.model, vocab, T
         self.m, self.f, self.bf16 = _MASTER[precision], _FLOWING[precision], precision == "bf16"
@@ -177,15 +182,19 @@ def _update_workspace(preset: Preset, parameters: int, m: int) -> int:
 
 
 def _gpt(t: _Training) -> Iterator[Moment]:
-    """Attention keeps no T×T matrix, unless it drops some of it: a CPU then takes the plain way, in m bytes."""
+    """sdpa keeps no T×T matrix, unless it drops some of it: a CPU then computes it plainly, in m bytes."""
     model, n, m, f, V = t.model, t.tokens, t.m, t.f, t.vocab
     width, layers = model.width, model.layers
     stream = n * width * m  # the residual stream is never rounded
     flow = n * width * f
     statistics = 2 * n * m  # a norm's mean and deviation of each token
     drop = flow if model.dropout else 0  # what a dropout keeps is as large as what it drops from
-    square = n * model.heads * t.T * m
-    if model.dropout:
+    square = n * model.heads * t.T * (f if t.plain else m)
+    if t.plain:
+        # The norm's output; q, k, v; the probabilities, what was dropped, what is left; the result; the stream after.
+        squares = (3 if model.dropout else 1) * square
+        attention = flow + statistics + 3 * flow + squares + flow + drop + stream
+    elif model.dropout:
         # The norm's output; q, k, v; the probabilities, what was dropped, what is left; the result; the stream after.
         attention = flow + statistics + 3 * stream + 3 * square + flow + drop + stream
     else:
@@ -223,14 +232,14 @@ def _gpt(t: _Training) -> Iterator[Moment]:
         workspace=stream + (flow if t.bf16 else 0) + 4 * flow + drop,
         rounded=rounded,
     )
-    if model.dropout:
+    if model.dropout or t.plain:
         yield t.moment(
             "backward through the last attention",
             gradients=t.from_before + head + 9 * width**2,
             activations=held(embeddings, layers * attention - stream - flow - drop, (layers - 1) * feed_forward),
             logits=logits,
-            # The gradients of the probabilities, and of the stream, the result and the values.
-            workspace=square + 3 * stream,
+            # The gradients of the probabilities (plainly of the scores too), and of the stream, the result, the values.
+            workspace=2 * square + stream + 2 * flow if t.plain else square + 3 * stream,
             rounded=rounded,
         )
     yield t.moment(
@@ -244,6 +253,8 @@ def _gpt(t: _Training) -> Iterator[Moment]:
     e = t.eval_tokens
     # The stream before and after attention, the norm's output, and 4·width before and after GELU; the last logits.
     workspace = e * width * (2 * m + 9 * f)
+    if t.plain:  # the norm's output, q, k, v, and a layer's scores and probabilities
+        workspace = max(workspace, e * width * (m + 5 * f) + 2 * e * model.heads * t.T * f)
     yield t.evaluation(held(0), logits=e * V * f, workspace=workspace, rounded=rounded)
     yield t.evaluation(held(0), logits=t.eval_loss(e, f))
 

@@ -77,7 +77,7 @@ def built(beginning: Beginning, corpus: Corpus, resolved: Resolved) -> tuple[Mod
     """The model and its optimizer where the attempt begins: drawn from the seed, or a checkpoint's."""
     preset = beginning.preset
     T = preset.model.context or preset.batch.T
-    model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed)
+    model = build(preset.model, vocab=corpus.tokenizer.vocab_size, T=T, seed=preset.seed, attention=resolved.attention)
     model.to(device=resolved.torch_device, dtype=resolved.dtype)
     optimizer = Optimizer(model, preset.optimizer)
     if beginning.checkpoint:

@@ -20,6 +20,7 @@ import torch
 
 from workbench import __version__
 from workbench.errors import UsageError
+from workbench.plan import attention
 from workbench.preset import Preset
 
 MOST_THREADS = 16
@@ -35,6 +36,8 @@ class Resolved:
     precision: str
     attention: str
     compile: bool
+    replay: bool
+    """Steps are captured once and replayed (replays.py)."""
     threads: int
     python: str
     torch_version: str
@@ -67,21 +70,30 @@ def resolve(preset: Preset) -> Resolved:
     kind = device.split(":")[0]
     precision = preset.device.precision
     if precision == "auto":
-        precision = "bf16" if kind == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        precision = "bf16" if _bf16_pays(kind, preset.model.kind) else "fp32"
     if precision == "fp64" and kind == "mps":
         raise UsageError("device.precision = 'fp64': mps has no 64-bit floats; use device.name = 'cpu'")
     return Resolved(
         device=device,
         device_model=_model_of(device),
         precision=precision,
-        attention="sdpa",
+        attention=attention.rule(preset, precision=precision, device=kind),
         compile=preset.device.compile == "on",
+        replay=kind == "cuda" and preset.optimizer.kind == "adamw",
         threads=preset.device.threads or _threads(preset.model.kind),
         python=platform.python_version(),
         torch_version=torch.__version__,
         numpy_version=numpy.__version__,
         workbench=__version__,
     )
+
+
+def _bf16_pays(device: str, model: str) -> bool:
+    """Whether the machine multiplies in bf16 itself, and the model is large enough to gain from it."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # torch.cpu has no public name for this, and answers False on what is no x86.
+    return device == "cpu" and model == "gpt" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tuple[Resolved, dict[str, Any]]:
@@ -94,6 +106,7 @@ def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tupl
     kept = {name: recorded.get(name) for name in names}
     # Choices are taken over; what the machine is cannot be.
     chosen = {name: kept[name] for name in ("precision", "attention", "compile", "threads")}
+    chosen["replay"] = bool(kept["replay"])  # an earlier version's run has none
     bound = ("device", "device_model", "torch_version", "numpy_version")
     differing = {name: (kept[name], getattr(now, name)) for name in bound if kept[name] != getattr(now, name)}
     if not differing:

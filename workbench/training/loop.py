@@ -6,6 +6,7 @@ record n     one optimizer step (step.py), one record
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,12 +34,15 @@ from workbench.training.models import Model, seed_dropout
 from workbench.training.optimizers import Optimizer
 from workbench.training.patience import Waiting
 from workbench.training.position import Edit, Leave, Position, Rewind
+from workbench.training.replays import MOST, Launched, Replays, Shape, fits
 from workbench.training.sampling import generate
 from workbench.training.saving import Saver
 from workbench.training.steering import Gait, Steering
 from workbench.training.step import Update, optimizer_step
 
 WORLD, RANK = 1, 0  # one process trains here
+A_LAUNCH = 0.05
+"""Seconds of steps that are replayed at once; two such launches are on their way, so a command waits for 0.1."""
 
 
 class Loop:
@@ -68,6 +72,8 @@ class Loop:
         self.rows = Rows.of(preset, tokens=self._train.n, base=position.base)
         self._compiled = False
         self._gait = gait
+        self._replays = self._replaying() if resolved.replay else None
+        self._a_launch = 1
         self._saver = Saver(journal, model, optimizer, corpus)
         self._waiting = Waiting(journal, self._while_waiting)
         journal.patience = self._waiting
@@ -76,6 +82,17 @@ class Loop:
         self._inspection: Inspection | None = None
         self.unsaved = True
         """Something has happened since the last checkpoint: a step, an edit, an eval."""
+
+    def _replaying(self) -> Replays | None:
+        """None where the corpus is too large for the card: its steps are launched one by one."""
+        p, device = self.preset, self._resolved.torch_device
+        if not fits(self._train, device):
+            return None
+        drops = p.model.kind == "gpt" and p.model.dropout > 0
+        return Replays(
+            self._forward, self._optimizer, self._train, newline=self._newline, device=device,
+            autocast=self._resolved.autocast, seed=(lambda step: seed_dropout(p.seed, step, RANK)) if drops else None,
+        )  # fmt: skip
 
     # ---------------------------------------------------------------------------------- the loop
 
@@ -89,7 +106,10 @@ class Loop:
                     reason, fields = divergence.unfit(self._journal.run, self.at.step, why)
                     raise Leave("diverged", 3, reason, fields=fields)
                 return
-            self._step()
+            if self._replays and not self._one_by_one():
+                self._replay(self._replays)
+            else:
+                self._step()
 
     def _due(self) -> None:
         """What happens after n updates: eval, sample, checkpoint, in this order, each once."""
@@ -159,30 +179,88 @@ class Loop:
         )
         seconds = time.perf_counter() - began - self._paused_for
         self._gait.finish_step()
+        before = self._record(update, lr, seconds)
+        if self._inspection:
+            self._finish_inspection(self._inspection, update, before, lr)
+        if self._inside:
+            self._inside = None
+            self._journal.tell(inside=None)
+        self._go_on(update, before)
 
+    def _record(self, update: Update, lr: float, seconds: float) -> int:
+        """Record `at.step`, which has been made. Returns the first of its rows."""
+        b, at = self.preset.batch, self.at
         flags = (
             (CLIPPED if update.clipped else 0)
             | (0 if update.applied else NOT_FINITE)
             | (SPIKE if at.spikes(update.loss) else 0)
         )
         before = at.rows_before
-        at.rows_before += B * accum * WORLD
+        at.rows_before += b.B * b.accum * WORLD
         at.tokens += self._targets()
         at.time += seconds
         self._journal.record(
             (at.step, at.tokens, before, update.loss, lr, update.grad_norm, seconds, at.time,
-             B, T, accum, WORLD, flags)
+             b.B, b.T, b.accum, WORLD, flags)
         )  # fmt: skip
-        if self._inspection:
-            self._finish_inspection(self._inspection, update, before, lr)
-        if self._inside:
-            self._inside = None
-            self._journal.tell(inside=None)
+        return before
+
+    def _go_on(self, update: Update, before: int) -> None:
+        """To the next step; a Leave where this one's update was not applied."""
         if not update.applied:
             raise self._diverged(update, before)
-        at.step += 1
-        at.done_here = []
+        self.at.step += 1
+        self.at.done_here = []
         self.unsaved = True
+
+    def _one_by_one(self) -> bool:
+        """Whether someone looks into the steps, or makes them slow."""
+        gait = self._gait
+        return bool(self._inspection or gait.micro_steps or gait.paused or gait.pace)
+
+    def _replay(self, replays: Replays) -> None:
+        """Steps up to the next boundary at which something is to happen, many a launch, the next on its way while the
+        last one is recorded."""
+        p, at = self.preset, self.at
+        b, rows_a_step = p.batch, p.batch.B * p.batch.accum * WORLD
+        shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
+        if self._journal.phase != "training":
+            self._journal.tell(phase="training")
+        end, ahead, on_their_way = self._next_due(), at.step, deque[tuple[Launched, list[float]]]()
+        while True:
+            while ahead < end and len(on_their_way) < 2:
+                n = min(end - ahead, self._a_launch)
+                lrs = [lr_of(p, step) for step in range(ahead, ahead + n)]
+                first = at.rows_before + (ahead - at.step) * rows_a_step
+                offsets = self.rows.offsets(first, n * rows_a_step).reshape(n, rows_a_step)
+                launched = replays.launch(shape, ahead, lrs, offsets)
+                on_their_way.append((launched, lrs))
+                ahead += launched.n
+            if not on_their_way:
+                return
+            launched, lrs = on_their_way.popleft()
+            measured, seconds = launched.wait()
+            self._a_launch = max(1, min(MOST, round(A_LAUNCH / max(seconds / launched.n, 1e-6))))
+            for (loss, norm), lr in zip(measured.tolist(), lrs, strict=False):
+                finite = math.isfinite(loss) and math.isfinite(norm)
+                update = Update(loss, norm, clipped=finite and 0 < p.optimizer.clip < norm, applied=finite)
+                self._go_on(update, self._record(update, lr, seconds / launched.n))
+            self.steering.look()
+            if self._signals.received or self._journal.trouble:
+                end = ahead
+            elif (asked := self.steering.next_at(ahead)) is not None:
+                end = min(end, asked)
+
+    def _next_due(self) -> int:
+        """The first boundary after this one at which there is something to do."""
+        n, p = self.at.step, self.preset
+        every = [e for e in (p.eval.every, p.sample.every, p.checkpoint.every) if e > 0]
+        due = [p.schedule.steps, *((n // e + 1) * e for e in every)]
+        if self._edits:
+            due.append(self._edits[0].step)
+        if (asked := self.steering.next_at(n + 1)) is not None:
+            due.append(asked)
+        return max(n + 1, min(due))
 
     def _diverged(self, update: Update, before: int) -> Leave:
         """Say which of the step's rows, the first of which is row `before`, did it."""

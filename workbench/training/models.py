@@ -23,12 +23,15 @@ _WHOLE = 2**17
 """Values of a tensor that are hashed one by one: half a gigabyte of weights would take 0.6 s, this takes 0.1."""
 
 
-def build(table: ModelTable, *, vocab: int, T: int, seed: int) -> "Model":
-    """The model of a preset, in fp32 on the CPU; `T` is the longest row it must take."""
+def build(table: ModelTable, *, vocab: int, T: int, seed: int, attention: str = "sdpa") -> "Model":
+    """The model of a preset, in fp32 on the CPU; `T` is the longest row it must take.
+
+    `attention` is sdpa or plain (workbench.plan.attention): the same function, by other kernels.
+    """
     generator = torch.Generator().manual_seed(key_of(seed, _INIT))
     model: Model
     if table.kind == "gpt":
-        model = GPT(table, vocab, T)
+        model = GPT(table, vocab, T, plain=attention == "plain")
     elif table.kind == "mlp":
         model = MLP(table, vocab, T)
     else:
@@ -77,7 +80,7 @@ class Model(nn.Module):
 class GPT(Model):
     """Pre-norm, learned positions, tied embeddings, GELU, residual projections scaled at initialisation."""
 
-    def __init__(self, table: ModelTable, vocab: int, context: int) -> None:
+    def __init__(self, table: ModelTable, vocab: int, context: int, *, plain: bool = False) -> None:
         super().__init__()
         self.context = context
         self.token_embedding = nn.Embedding(vocab, table.width)
@@ -87,12 +90,17 @@ class GPT(Model):
         self.norm = nn.LayerNorm(table.width, bias=table.bias)
         self.register_buffer("positions", torch.arange(context), persistent=False)
         self.positions: Tensor
+        future = torch.full((1, context, context), -torch.inf).triu(1) if plain else None
+        self.register_buffer("future", future, persistent=False)
+        self.future: Tensor | None
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.token_embedding(x) + self.position_embedding(self.positions[: x.shape[1]])  # (B, T, width)
+        T = x.shape[1]
+        future = None if self.future is None else self.future[:, :T, :T]
+        h = self.token_embedding(x) + self.position_embedding(self.positions[:T])  # (B, T, width)
         h = self.dropout(h)
         for block in self.blocks:
-            h = block(h)
+            h = block(h, future)
         return F.linear(self.norm(h), self.token_embedding.weight)  # tied: the head is the embedding
 
     def initialise(self, generator: torch.Generator) -> None:
@@ -116,8 +124,8 @@ class Block(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(table.width, bias=table.bias)
         self.feed_forward = FeedForward(table)
 
-    def forward(self, h: Tensor) -> Tensor:
-        h = h + self.attention(self.attention_norm(h))
+    def forward(self, h: Tensor, future: Tensor | None = None) -> Tensor:
+        h = h + self.attention(self.attention_norm(h), future)
         h = h + self.feed_forward(self.feed_forward_norm(h))
         return h  # noqa: RET504 - the two lines are the block
 
@@ -133,16 +141,31 @@ class Attention(nn.Module):
         self.p = table.dropout
         self.dropout = nn.Dropout(table.dropout)
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Tensor, future: Tensor | None = None) -> Tensor:
+        """`future`, (1, T, T), is -inf where a position must not look, for plain attention; None for sdpa."""
         B, T, width = h.shape
         q, k, v = (
             part.view(B, T, self.heads, width // self.heads).transpose(1, 2)  # (B, heads, T, width / heads)
             for part in self.query_key_value(h).split(width, dim=2)
         )
         p = self.p if self.training else 0.0
-        seen = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)
+        if future is None:
+            seen = F.scaled_dot_product_attention(q, k, v, dropout_p=p, is_causal=True)
+        else:
+            seen = _plainly(q, k, v, future, p)
         out: Tensor = self.dropout(self.project(seen.transpose(1, 2).reshape(B, T, width)))
         return out
+
+
+def _plainly(q: Tensor, k: Tensor, v: Tensor, future: Tensor, p: float) -> Tensor:
+    """softmax(q·kᵀ / √size, the future masked)·v, head by head: (B, heads, T, size)."""
+    B, heads, T, size = q.shape
+    q, k, v = (part.reshape(B * heads, T, size) for part in (q, k, v))
+    scores = torch.baddbmm(future, q, k.transpose(1, 2), alpha=size**-0.5)  # (B·heads, T, T)
+    weights = torch.softmax(scores, dim=-1)
+    if p:
+        weights = F.dropout(weights, p)
+    return (weights @ v).view(B, heads, T, size)
 
 
 class FeedForward(nn.Module):

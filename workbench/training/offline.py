@@ -169,10 +169,12 @@ def _loaded(run: Path) -> tuple[Checkpoint, Preset, Tokenizer, Model, Resolved]:
     recorded = settings.resolved(run) or {}
     if recorded.get("device") == resolved.device:  # the same losses as the run's own, where they can be had
         resolved = Resolved(
-            **{**resolved.to_json(), "precision": recorded["precision"], "threads": recorded["threads"]}
+            **{**resolved.to_json(), **{name: recorded[name] for name in ("precision", "attention", "threads")}}
         )
     device.take(resolved)
-    model = build(preset.model, vocab=tokenizer.vocab_size, T=_context(preset), seed=preset.seed)
+    model = build(
+        preset.model, vocab=tokenizer.vocab_size, T=_context(preset), seed=preset.seed, attention=resolved.attention
+    )
     model.to(device=resolved.torch_device, dtype=resolved.dtype)
     checkpoints.load_into(checkpoint, model)
     return checkpoint, preset, tokenizer, model, resolved

@@ -29,6 +29,9 @@ class Optimizer:
         self._parts = list(_parts(model, table))
         self._decayed = [group for part in self._parts for group in part.param_groups if group["decayed"]]
         self._groups = [group for part in self._parts for group in part.param_groups]
+        lr = self._groups[0]["lr"]
+        self._lr: Tensor | None = lr if isinstance(lr, Tensor) else None
+        """Where the rate lies on the device, so that a captured step can read another one."""
 
     def zero_grad(self) -> None:
         for part in self._parts:
@@ -36,10 +39,27 @@ class Optimizer:
 
     def set(self, *, lr: float, weight_decay: float) -> None:
         """The learning rate of this step, for every group, and the decay of those that have one."""
-        for group in self._groups:
-            group["lr"] = lr
+        if self._lr is not None:
+            self._lr.fill_(lr)
+        else:
+            for group in self._groups:
+                group["lr"] = lr
         for group in self._decayed:
             group["weight_decay"] = weight_decay
+
+    def set_from(self, lr: Tensor, *, weight_decay: float) -> None:
+        """`set`, with a rate (a tensor of one number) that is on the device already."""
+        if self._lr is None:
+            self.set(lr=lr.item(), weight_decay=weight_decay)
+            return
+        self._lr.copy_(lr.squeeze())
+        for group in self._decayed:
+            group["weight_decay"] = weight_decay
+
+    def skip_where(self, failed: Tensor) -> None:
+        """From now on `step` changes nothing where `failed` is 1. AdamW only."""
+        for part in self._parts:
+            part.found_inf = failed  # type: ignore[attr-defined]  # what torch's own gradient scaler sets
 
     def step(self) -> None:
         for part in self._parts:
@@ -95,7 +115,9 @@ def _parts(model: Model, table: OptimizerTable) -> Iterable[torch.optim.Optimize
             )
             taken = set(matrices)
             parameters = [p for p in parameters if p not in taken]
-    yield torch.optim.AdamW(_groups(parameters), lr=table.lr, betas=table.betas, fused=True)
+    on_card = table.kind == "adamw" and parameters[0].is_cuda
+    lr = torch.tensor(table.lr, device=parameters[0].device) if on_card else table.lr
+    yield torch.optim.AdamW(_groups(parameters), lr=lr, betas=table.betas, fused=True, capturable=on_card)
 
 
 def _groups(parameters: list[nn.Parameter]) -> list[dict[str, object]]:

@@ -139,7 +139,7 @@ def _fitting(preset: Preset, vocab: int, resolved: Resolved, room: int) -> Prese
 
 
 def _need(preset: Preset, vocab: int, resolved: Resolved) -> int:
-    return total(memory.estimate(preset, vocab, precision=resolved.precision))
+    return total(memory.estimate(preset, vocab, precision=resolved.precision, attention=resolved.attention))
 
 
 def _otherwise(preset: Preset, phase: str, vocab: int, resolved: Resolved) -> str:

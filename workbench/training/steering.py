@@ -77,6 +77,10 @@ class Steering:
         self._acting |= {c.id for c in now}
         return now
 
+    def next_at(self, step: int) -> int | None:
+        """The first boundary from `step` on at which one of those that wait acts; None where none waits."""
+        return min((step if c.at is None else max(step, c.at) for c in self._waiting), default=None)
+
     def inside(self) -> list[Command]:
         """What waits while a step is under way: acknowledged, and still waiting."""
         self.acknowledge(self._waiting)

@@ -86,7 +86,8 @@ class Bare:
     def model(self, dtype: torch.dtype) -> Model:
         """The preset's model as a run would start it, in `dtype`, on the device."""
         p = self.preset
-        made = build(p.model, vocab=self.vocab, T=p.model.context or p.batch.T, seed=p.seed)
+        T, attention = p.model.context or p.batch.T, self.resolved.attention
+        made = build(p.model, vocab=self.vocab, T=T, seed=p.seed, attention=attention)
         return made.to(device=self.device, dtype=dtype)
 
     def read(self, offsets: np.ndarray) -> Pair:
