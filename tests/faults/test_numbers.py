@@ -91,7 +91,7 @@ def test_one_token_whose_embedding_is_no_number(
 
     def fault(loop: Loop) -> None:  # a row of this very step that holds no "é" gets a token of its own
         first = loop.rows.offsets(loop.at.rows_before, 32)
-        ids = loop._train.gather(first, 16).astype(np.int64)
+        ids = loop._corpus.splits["train"].gather(first, 16).astype(np.int64)
         counts = {int(t): np.unique(np.nonzero(ids == t)[0]) for t in np.unique(ids)}
         token = min(counts, key=lambda t: (len(counts[t]), t))
         before["rows"] = [int(r) for r in counts[token]]
@@ -131,7 +131,7 @@ def test_a_gradient_alone_that_is_no_number(train: Train, monkeypatch: pytest.Mo
 
     def fault(loop: Loop) -> None:
         wanted = loop.rows.offsets(loop.at.rows_before, 16)[micro * 4 : micro * 4 + 4]
-        bad = loop._train.gather(wanted, 16).astype(np.int64)
+        bad = loop._corpus.splits["train"].gather(wanted, 16).astype(np.int64)
         loop._model.register_forward_pre_hook(lambda m, x: seen.append(x[0].numpy().tolist()))
         name, parameter = list(loop._model.named_parameters())[3]
         before["parameter"] = name

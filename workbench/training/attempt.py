@@ -23,12 +23,13 @@ from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
 from workbench.training.history import Beginning
 from workbench.training.journal import Journal, Narrator
-from workbench.training.loop import WORLD, Loop
+from workbench.training.loop import Loop
 from workbench.training.models import Model, build, fingerprint
 from workbench.training.optimizers import Optimizer
 from workbench.training.patience import what
 from workbench.training.position import Leave, Rewind
 from workbench.training.steering import Gait, Steering
+from workbench.training.stepping import WORLD
 
 
 @dataclass

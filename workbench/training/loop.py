@@ -6,43 +6,30 @@ record n     one optimizer step (step.py), one record
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from workbench import preset as presets
-from workbench.data.batches import batch
 from workbench.data.corpus import Corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
 from workbench.errors import UsageError
-from workbench.plan.arithmetic import tokens_per_step
-from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.runs.commands import Command
-from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
 from workbench.runs.signals import Signals
 from workbench.training import divergence, shortage
 from workbench.training.device import Resolved
 from workbench.training.evaluate import Evaluator
-from workbench.training.inspection import Inspection, MicroBatches
 from workbench.training.journal import Journal, at_once
-from workbench.training.models import Model, seed_dropout
+from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
 from workbench.training.patience import Waiting
 from workbench.training.position import Edit, Leave, Position, Rewind
-from workbench.training.replays import MOST, Launched, Replays, Shape, fits
 from workbench.training.sampling import generate
 from workbench.training.saving import Saver
 from workbench.training.steering import Gait, Steering
-from workbench.training.step import Update, optimizer_step
-
-WORLD, RANK = 1, 0  # one process trains here
-A_LAUNCH = 0.05
-"""Seconds of steps that are replayed at once; two such launches are on their way, so a command waits for 0.1."""
+from workbench.training.stepping import Standing, Stepping
 
 
 class Loop:
@@ -62,37 +49,35 @@ class Loop:
         edits: list[Edit],
         gait: Gait,
     ) -> None:
-        self.preset, self.at = preset, position
+        train = corpus.splits["train"]
+        self._now = Standing(preset, Rows.of(preset, tokens=train.n, base=position.base), position)
         self._corpus, self._resolved, self._model, self._optimizer = corpus, resolved, model, optimizer
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
         self._evaluator, self._journal, self.steering, self._signals = evaluator, journal, steering, signals
         self._edits = sorted(edits, key=lambda e: e.step)
         self._newline = corpus.newline if preset.data.layout == "windows" else None
-        self._train = corpus.splits["train"]
-        self.rows = Rows.of(preset, tokens=self._train.n, base=position.base)
-        self._compiled = False
         self._gait = gait
-        self._replays = self._replaying() if resolved.replay else None
-        self._a_launch = 1
+        self._stepping = Stepping(
+            self._now, corpus=corpus, resolved=resolved, model=model, optimizer=optimizer, journal=journal,
+            steering=steering, signals=signals, gait=gait, act=self._act,
+        )  # fmt: skip
         self._saver = Saver(journal, model, optimizer, corpus)
         self._waiting = Waiting(journal, self._while_waiting)
         journal.patience = self._waiting
-        self._inside: MicroBatches | None = None
-        """Of the step that is under way, where someone watches its micro-batches."""
-        self._inspection: Inspection | None = None
         self.unsaved = True
         """Something has happened since the last checkpoint: a step, an edit, an eval."""
 
-    def _replaying(self) -> Replays | None:
-        """None where the corpus is too large for the card: its steps are launched one by one."""
-        p, device = self.preset, self._resolved.torch_device
-        if not fits(self._train, device):
-            return None
-        drops = p.model.kind == "gpt" and p.model.dropout > 0
-        return Replays(
-            self._forward, self._optimizer, self._train, newline=self._newline, device=device,
-            autocast=self._resolved.autocast, seed=(lambda step: seed_dropout(p.seed, step, RANK)) if drops else None,
-        )  # fmt: skip
+    @property
+    def at(self) -> Position:
+        return self._now.at
+
+    @property
+    def preset(self) -> Preset:
+        """The live settings."""
+        return self._now.preset
+
+    @property
+    def rows(self) -> Rows:
+        return self._now.rows
 
     # ---------------------------------------------------------------------------------- the loop
 
@@ -106,10 +91,17 @@ class Loop:
                     reason, fields = divergence.unfit(self._journal.run, self.at.step, why)
                     raise Leave("diverged", 3, reason, fields=fields)
                 return
-            if self._replays and not self._one_by_one():
-                self._replay(self._replays)
-            else:
-                self._step()
+            self.unsaved = True
+            self._stepping.go(self._next_due())
+
+    def _next_due(self) -> int:
+        """The first boundary after this one at which there is something to do."""
+        n, p = self.at.step, self.preset
+        every = [e for e in (p.eval.every, p.sample.every, p.checkpoint.every) if e > 0]
+        due = [p.schedule.steps, *((n // e + 1) * e for e in every), *(edit.step for edit in self._edits[:1])]
+        if (asked := self.steering.next_at(n + 1)) is not None:
+            due.append(asked)
+        return max(n + 1, min(due))
 
     def _due(self) -> None:
         """What happens after n updates: eval, sample, checkpoint, in this order, each once."""
@@ -145,139 +137,6 @@ class Loop:
             time.sleep(0.02)
             self.steering.look(now=self._gait.paused)
 
-    # ---------------------------------------------------------------------------------- one step
-
-    def _step(self) -> None:
-        p, at = self.preset, self.at
-        B, T, accum = p.batch.B, p.batch.T, p.batch.accum
-        lr = lr_of(p, at.step)
-        if p.model.kind == "gpt" and p.model.dropout > 0:
-            seed_dropout(p.seed, at.step, RANK)
-        if self._journal.phase != "training":
-            self._journal.tell(phase="training")
-        if self._resolved.compile and not self._compiled:
-            self._compiled = True
-            self._journal.tell(phase="compiling")
-        self._gait.begin_step()
-        if self._inspection:
-            self._inspection.weights(self._optimizer)
-        if self._inspection or self._gait.micro_steps:
-            self._inside = MicroBatches(accum)
-
-        self._paused_for = 0.0
-        began = time.perf_counter()
-        update = optimizer_step(
-            self._forward,
-            self._optimizer,
-            self._micro_batches(B, T, accum),
-            targets=self._targets(),
-            lr=lr,
-            weight_decay=p.optimizer.weight_decay,
-            clip=p.optimizer.clip,
-            autocast=self._resolved.autocast,
-            watch=self._watch if accum > 1 or self._inside else None,
-        )
-        seconds = time.perf_counter() - began - self._paused_for
-        self._gait.finish_step()
-        before = self._record(update, lr, seconds)
-        if self._inspection:
-            self._finish_inspection(self._inspection, update, before, lr)
-        if self._inside:
-            self._inside = None
-            self._journal.tell(inside=None)
-        self._go_on(update, before)
-
-    def _record(self, update: Update, lr: float, seconds: float) -> int:
-        """Record `at.step`, which has been made. Returns the first of its rows."""
-        b, at = self.preset.batch, self.at
-        flags = (
-            (CLIPPED if update.clipped else 0)
-            | (0 if update.applied else NOT_FINITE)
-            | (SPIKE if at.spikes(update.loss) else 0)
-        )
-        before = at.rows_before
-        at.rows_before += b.B * b.accum * WORLD
-        at.tokens += self._targets()
-        at.time += seconds
-        self._journal.record(
-            (at.step, at.tokens, before, update.loss, lr, update.grad_norm, seconds, at.time,
-             b.B, b.T, b.accum, WORLD, flags)
-        )  # fmt: skip
-        return before
-
-    def _go_on(self, update: Update, before: int) -> None:
-        """To the next step; a Leave where this one's update was not applied."""
-        if not update.applied:
-            raise self._diverged(update, before)
-        self.at.step += 1
-        self.at.done_here = []
-        self.unsaved = True
-
-    def _one_by_one(self) -> bool:
-        """Whether someone looks into the steps, or makes them slow."""
-        gait = self._gait
-        return bool(self._inspection or gait.micro_steps or gait.paused or gait.pace)
-
-    def _replay(self, replays: Replays) -> None:
-        """Steps up to the next boundary at which something is to happen, many a launch, the next on its way while the
-        last one is recorded."""
-        p, at = self.preset, self.at
-        b, rows_a_step = p.batch, p.batch.B * p.batch.accum * WORLD
-        shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
-        if self._journal.phase != "training":
-            self._journal.tell(phase="training")
-        end, ahead, on_their_way = self._next_due(), at.step, deque[tuple[Launched, list[float]]]()
-        while True:
-            while ahead < end and len(on_their_way) < 2:
-                n = min(end - ahead, self._a_launch)
-                lrs = [lr_of(p, step) for step in range(ahead, ahead + n)]
-                first = at.rows_before + (ahead - at.step) * rows_a_step
-                offsets = self.rows.offsets(first, n * rows_a_step).reshape(n, rows_a_step)
-                launched = replays.launch(shape, ahead, lrs, offsets)
-                on_their_way.append((launched, lrs))
-                ahead += launched.n
-            if not on_their_way:
-                return
-            launched, lrs = on_their_way.popleft()
-            measured, seconds = launched.wait()
-            self._a_launch = max(1, min(MOST, round(A_LAUNCH / max(seconds / launched.n, 1e-6))))
-            for (loss, norm), lr in zip(measured.tolist(), lrs, strict=False):
-                finite = math.isfinite(loss) and math.isfinite(norm)
-                update = Update(loss, norm, clipped=finite and 0 < p.optimizer.clip < norm, applied=finite)
-                self._go_on(update, self._record(update, lr, seconds / launched.n))
-            self.steering.look()
-            if self._signals.received or self._journal.trouble:
-                end = ahead
-            elif (asked := self.steering.next_at(ahead)) is not None:
-                end = min(end, asked)
-
-    def _next_due(self) -> int:
-        """The first boundary after this one at which there is something to do."""
-        n, p = self.at.step, self.preset
-        every = [e for e in (p.eval.every, p.sample.every, p.checkpoint.every) if e > 0]
-        due = [p.schedule.steps, *((n // e + 1) * e for e in every)]
-        if self._edits:
-            due.append(self._edits[0].step)
-        if (asked := self.steering.next_at(n + 1)) is not None:
-            due.append(asked)
-        return max(n + 1, min(due))
-
-    def _diverged(self, update: Update, before: int) -> Leave:
-        """Say which of the step's rows, the first of which is row `before`, did it."""
-        p, at = self.preset, self.at
-        if p.model.kind == "gpt" and p.model.dropout > 0:
-            seed_dropout(p.seed, at.step, RANK)
-        at.rows_before, after = before, at.rows_before
-        offsets = self.rows.offsets(before, p.batch.B * p.batch.accum).tolist()
-        culprit = divergence.search(
-            self._model, self._forward, self._micro_batches(p.batch.B, p.batch.T, p.batch.accum), offsets,
-            update=update, record=at.step, targets=self._targets(), autocast=self._resolved.autocast,
-            decode=self._corpus.tokenizer.decode,
-        )  # fmt: skip
-        at.rows_before = after
-        reason, fields = divergence.told(self._journal.run, update, at.step, offsets, culprit)
-        return Leave("diverged", 3, reason, fields=fields)
-
     def unfit(self) -> str:
         """Why these weights are no state to go back to; "" where they are one."""
         at = self.at
@@ -286,56 +145,6 @@ class Loop:
         if not all(bool(torch.isfinite(p).all()) for p in self._optimizer.parameters):
             return "weights are no longer finite"
         return ""
-
-    def _targets(self) -> int:
-        b = self.preset.batch
-        return tokens_per_step(B=b.B, T=b.T, accum=b.accum, world=WORLD, layout=self.preset.data.layout)
-
-    def _micro_batches(self, B: int, T: int, accum: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """This rank's (x, y) of each micro-step, consecutive slices of the step's rows."""
-        offsets = self.rows.offsets(self.at.rows_before, B * accum * WORLD)
-        device = self._resolved.torch_device
-        for micro in range(accum):
-            begin = (micro * WORLD + RANK) * B
-            x, y = (
-                torch.from_numpy(ids).to(device)
-                for ids in batch(self._train, offsets[begin : begin + B], T, self._newline)
-            )
-            if self._inspection:
-                self._inspection.rows(x, y)
-            yield x, y
-
-    def _watch(self, micro: int, loss: Tensor, logits: Tensor, losses: Tensor) -> None:
-        """Between micro-steps: commands are acknowledged; a micro-step run stops here."""
-        accum = self.preset.batch.accum
-        if self._inside:
-            self._inside.add(float(loss) * accum * WORLD, self._optimizer)
-        if self._inspection:
-            self._inspection.losses(logits, losses)
-        self.steering.look()
-        self.steering.inside()
-        if not self._inside or not self._gait.micro_steps:
-            return
-        self._gait.end_micro_batch()
-        waited = time.perf_counter()
-        self._journal.tell(
-            state="paused", phase=f"after micro-batch {micro + 1} of {accum}", inside=self._inside.told()
-        )
-        while self._gait.waits_inside:
-            self.steering.look(now=True)
-            for command in self.steering.inside():
-                if command.at is not None or command.command not in ("unpause", "step", "stop"):
-                    continue  # it waits for the end of the step
-                if command.command == "stop":
-                    self._gait.finish_step()
-                    break
-                self.steering.take(command)
-                self._act(command)
-            if self._signals.received:
-                self._gait.finish_step()
-            time.sleep(0.02)
-        self._journal.tell(state="paused" if self._gait.paused else "running", phase="training")
-        self._paused_for += time.perf_counter() - waited
 
     # ---------------------------------------------------------------------------------- what is due
 
@@ -420,9 +229,7 @@ class Loop:
             if name == "set":
                 self._edit(Edit(self.at.step, args["changes"], command.id))
             elif name == "inspect":
-                if not self._inspection:
-                    self._inspection = Inspection(args.get("top", 5))
-                self._inspection.ids.append(command.id)
+                self._stepping.inspect(command.id, args.get("top", 5))
                 self.steering.acknowledge([command])
                 return
             else:
@@ -440,7 +247,7 @@ class Loop:
             self._gait.unpause()
             self._journal.tell(state="running")
         elif name == "step":
-            self._gait.step(micro=args.get("micro", False), inside=self._inside is not None)
+            self._gait.step(micro=args.get("micro", False), inside=self._stepping.inside)
             self._journal.tell(state="paused")
         elif name == "pace":
             self._gait.hold_to(args.get("rate", 0))
@@ -481,22 +288,8 @@ class Loop:
         self._journal.event(
             "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()
         )
-        self.preset, self.rows, self.unsaved = new, rows, True
+        self._now.preset, self._now.rows, self.unsaved = new, rows, True
         self._journal.tell(steps=new.schedule.steps)
-
-    def _finish_inspection(self, inspection: Inspection, update: Update, rows_before: int, lr: float) -> None:
-        self._inspection = None
-        assert self._inside is not None
-        p = self.preset
-        about: dict[str, float | None] = {
-            "step": self.at.step, "rows_before": rows_before, "loss": update.loss, "grad_norm": update.grad_norm,
-            "clip_coefficient": p.optimizer.clip / update.grad_norm if update.clipped else 1.0, "lr": lr,
-            "update_ratio": inspection.update_ratio(self._optimizer),
-            "B": p.batch.B, "T": p.batch.T, "accum": p.batch.accum, "world": WORLD,
-        }  # fmt: skip
-        path, hash_ = inspection.write(self._journal.run, self._inside, about)
-        for id in inspection.ids:
-            self.steering.finish(id, "applied", file=f"inspect/{path.name}", hash=hash_)
 
 
 def _exp(loss: float) -> float:
