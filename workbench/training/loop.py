@@ -91,8 +91,11 @@ class Loop:
                     reason, fields = divergence.unfit(self._journal.run, self.at.step, why)
                     raise Leave("diverged", 3, reason, fields=fields)
                 return
-            self.unsaved = True
-            self._stepping.go(self._next_due())
+            self._step()
+
+    def _step(self) -> None:
+        self.unsaved = True
+        self._stepping.go(self._next_due())
 
     def _next_due(self) -> int:
         """The first boundary after this one at which there is something to do."""
