@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from workbench import preset as presets
 from workbench.data.corpus import Corpus
@@ -275,8 +275,7 @@ def _say_resume(journal: Journal, run: Path, beginning: Beginning) -> None:
 @contextlib.contextmanager
 def _log(run: Path) -> Iterator[None]:
     """worker.log takes the dump of a crash that Python cannot report."""
-    fd = os.open(run / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
-    with os.fdopen(fd, "w") as file:
+    with _open_log(run) as file:
         faulthandler.enable(file)
         try:
             yield
@@ -284,6 +283,11 @@ def _log(run: Path) -> Iterator[None]:
             faulthandler.disable()
 
 
+def _open_log(run: Path) -> TextIO:
+    fd = os.open(run / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    return os.fdopen(fd, "w")
+
+
 def _log_traceback(run: Path) -> None:
-    with contextlib.suppress(OSError), (run / "worker.log").open("a") as file:
+    with contextlib.suppress(OSError), _open_log(run) as file:
         traceback.print_exc(file=file)

@@ -179,6 +179,7 @@ def _check_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) 
 @contextlib.contextmanager
 def locked(run: Path) -> Iterator[None]:
     """Hold the run's lock, or raise Busy: two workers must never write one directory."""
+    directory.check_own(run)
     lock = Lock(run / "lock")
     there = status.read(run)
     if not lock.acquire():
