@@ -1,13 +1,16 @@
 """Ways to lose a run, or to get something out of one, that a second look found."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tiny_runs import GPT, Train, document
+from tiny_runs import GPT, TEXT, Train, document
 
-from workbench.errors import WorkbenchError
+from workbench.errors import DataError, WorkbenchError
+from workbench.runs.events import EventLog, event
+from workbench.training import history
 
 SHORT = document(GPT, schedule__steps=12, eval__every=0, sample__every=0, checkpoint__every=4)
 
@@ -41,3 +44,60 @@ def test_a_link_in_place_of_a_file_of_a_run_is_not_written_through(
     with pytest.raises(WorkbenchError, match=f"{name}: a symbolic link"):
         resume(run, {"schedule.steps": 20})
     assert outside.read_bytes() == b"x" * 5000
+
+
+@pytest.mark.parametrize("left", [0, 1, 400])
+def test_events_cut_under_their_checkpoint_are_missed(train: Train, resume: Train, replay: Train, left: int) -> None:
+    """An edit may be among those that are gone: neither a resume nor a replay would be the same run."""
+    run = train(SHORT, at_start=[{"command": "set", "at": 2, "changes": {"optimizer.lr": 0.01}}]).path
+    log = run / "events.jsonl"
+    log.write_bytes(log.read_bytes()[:left])
+    for go in (lambda: resume(run, {"schedule.steps": 20}), lambda: replay(run)):
+        with pytest.raises(WorkbenchError, match=r"events\.jsonl: .* the file was cut by something else"):
+            go()
+
+
+def test_another_corpus_is_refused_where_resolved_json_is_gone(
+    train: Train, resume: Train, replay: Train, tmp_path: Path
+) -> None:
+    text = tmp_path / "text"
+    text.write_text(TEXT)
+    run = train(document(SHORT, data={"dataset": str(text)})).path
+    (run / "resolved.json").unlink()
+    text.write_text(TEXT.replace("7 times 7", "8 times 8"))
+    for go in (lambda: resume(run, {"schedule.steps": 20}), lambda: replay(run)):
+        with pytest.raises(DataError, match="the corpus has changed"):
+            go()
+
+
+def test_a_resume_killed_before_it_began_does_not_bring_back_the_edit_that_diverged(
+    train: Train, resume: Train
+) -> None:
+    wild = {"command": "set", "at": 6, "changes": {"optimizer.lr": 1e6}}
+    document_ = document(SHORT, optimizer={"kind": "sgd", "lr": 0.01, "clip": 0.0}, schedule__min_lr=0.005)
+    ran = train(document_, at_start=[wild])
+    assert ran.outcome.state == "diverged"
+    status = json.loads((ran.path / "status.json").read_text())
+    # What a SIGKILL between the first status of an attempt and its resume event leaves:
+    (ran.path / "status.json").write_text(json.dumps(status | {"state": "starting", "pid": 2**22 + 1}))
+    again = resume(ran.path)
+    (told,) = again.of("resume")
+    assert not told["edits_again"]
+    assert [edit["changes"] for edit in told["edits_dropped"]] == [wild["changes"]]
+    assert again.outcome.state == "done"
+
+
+def test_of_two_edits_at_one_step_the_second_outlives_a_kill_between_them(train: Train) -> None:
+    """Those that resumes were given have no id: the first one made must not stand for both."""
+    ran = train(SHORT)
+    edits = [{"step": 12, "changes": changes, "id": ""} for changes in ({"optimizer.lr": 0.005}, {"schedule.steps": 20})]
+    about = json.loads((ran.path / "checkpoints" / "step-00000012" / "meta.json").read_text())
+    log = EventLog(ran.path)
+    log.append(event(
+        "resume", 0.0, step=12, records=12, events_bytes=about["events_bytes"], edits_again=edits, edits_dropped=[],
+    ))  # fmt: skip
+    base = {"row": 0, "token": 0, "epoch": 0}
+    log.append(event("edit", 0.0, step=12, id="", changes={"optimizer.lr": [0.001, 0.005]}, base=base))
+    log.close()
+    beginning = history.from_run(ran.path, state="lost", extra={})
+    assert [edit.to_json() for edit in beginning.edits] == edits

@@ -117,8 +117,7 @@ def replay(
         preset = presets.apply(preset, {"name": name}, source="--name")
     beginning = Beginning(preset, preset, edits=history.edits_of(run))
     beginning.resolved = settings.resolved(run)
-    if beginning.resolved:
-        beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
+    beginning.fingerprint = history.corpus_of(run)
     prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
     again = directory.create(folder, preset.name, presets.to_toml(preset), history.of_replay(beginning.edits))
     with locked(again):
