@@ -1,17 +1,27 @@
 """Ways to lose a run, or to get something out of one, that a second look found."""
 
+import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tiny_runs import GPT, TEXT, Train, document
 
 from workbench.errors import DataError, WorkbenchError
+from workbench.runs import records
 from workbench.runs.events import EventLog, event
 from workbench.training import history
 
+if TYPE_CHECKING:
+    from conftest import Command
+
+ROOT = Path(__file__).parents[2]
 SHORT = document(GPT, schedule__steps=12, eval__every=0, sample__every=0, checkpoint__every=4)
 
 
@@ -101,3 +111,54 @@ def test_of_two_edits_at_one_step_the_second_outlives_a_kill_between_them(train:
     log.close()
     beginning = history.from_run(ran.path, state="lost", extra={})
     assert [edit.to_json() for edit in beginning.edits] == edits
+
+
+BUFFERED = {"PYTHONUNBUFFERED": ""}
+"""As a shell has it: what is left in a buffer is written at the exit."""
+PRESET = '[data]\ntext = "To be or not to be."\n[batch]\nB = 2\nT = 4\n[model]\nlayers = 1\nheads = 1\nwidth = 8\n'
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_a_redirection_is_told_or_ignored_and_never_code_120(
+    train: Train, workbench: "Command"
+) -> None:
+    run = train(SHORT).path
+    with open("/dev/full", "w") as full:
+        for words in (["export", str(run), "--csv"], ["runs", "--runs-dir", str(run.parent)], ["sample", str(run)]):
+            ended = workbench(*words, stdout=full, env=BUFFERED)
+            assert ended.returncode == 1, ended.stderr
+            assert ended.stderr.splitlines() == [
+                "workbench: a file that this command uses, or its output: no space left on device"
+            ]
+        (workbench.folder / "p.toml").write_text(PRESET)
+        ended = workbench("--headless", "p.toml", "--steps", "2", "--json", stdout=full, env=BUFFERED)
+    assert (ended.returncode, "Exception ignored" in ended.stderr) == (0, False)  # it trained: that is what it was for
+
+
+def test_a_full_disk_at_a_resume_is_a_sentence_and_changes_nothing(
+    train: Train, resume: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(SHORT).path
+    (run / "checkpoints" / "step-00000012" / "meta.json").unlink()
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    def full(path: Path, document: object, *, durable: bool = False) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "replace_json", full)
+        with pytest.raises(WorkbenchError, match=r"cannot be written \(no space left on device\)"):
+            resume(run, {"schedule.steps": 20})
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert resume(run, {"schedule.steps": 20}).outcome.state == "done"
+
+
+def test_a_working_directory_that_is_gone_is_a_sentence(workbench: "Command", tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    for words in ("runs", "resume last", "--headless char"):
+        line = f'mkdir "{gone}"; cd "{gone}"; rmdir "{gone}"; exec "{sys.executable}" -m workbench {words}'
+        ended = subprocess.run(
+            ["sh", "-c", line], capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False
+        )
+        assert (ended.returncode, "Traceback" in ended.stderr) == (2, False), ended.stderr
+        assert "the working directory is gone" in ended.stderr

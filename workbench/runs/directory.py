@@ -39,7 +39,14 @@ class Listed(NamedTuple):
 
 
 def runs_folder(given: str | None = None) -> Path:
-    return Path(os.path.expanduser(given or os.environ.get("WORKBENCH_RUNS") or "runs")).absolute()
+    named = Path(os.path.expanduser(given or os.environ.get("WORKBENCH_RUNS") or "runs"))
+    try:
+        return named.absolute()
+    except FileNotFoundError:
+        raise UsageError(
+            f"the working directory is gone, so {str(named)!r} is nowhere: go to one that is there, or name the runs "
+            "with a whole path"
+        ) from None
 
 
 def create(folder: Path, name: str, preset_toml: str, documents: Mapping[str, dict[str, Any]] | None = None) -> Path:

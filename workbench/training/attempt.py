@@ -96,14 +96,19 @@ def _attempt(
 ) -> Outcome:
     preset = presets.pin_context(beginning.preset)
     corpus, resolved, model, optimizer = prepared.corpus, prepared.resolved, prepared.model, prepared.optimizer
-    checkpoints.forget_after(run, beginning.position.step)
     answered = history.answered_ids(run)
-    journal = Journal(run, attempt=beginning.attempt, steps=preset.schedule.steps, narrators=narrators)
+    try:
+        journal = Journal(run, attempt=beginning.attempt, steps=preset.schedule.steps, narrators=narrators)
+    except OSError as error:
+        raise WorkbenchError(
+            f"{run}: cannot be written ({what(error)}); nothing of it was changed: mend that, then `workbench resume` it"
+        ) from None
     outcome = Outcome("failed", 1)
     reason = ""
     loop: Loop | None = None
     try:
         _resolve_once(run, beginning, resolved, corpus)
+        checkpoints.forget_after(run, beginning.position.step)
         journal.cut(beginning.records)
         position = beginning.position
         journal.time = position.time
