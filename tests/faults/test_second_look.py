@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,8 @@ from tiny_runs import GPT, TEXT, Train, document
 from workbench.errors import DataError, WorkbenchError
 from workbench.runs import records
 from workbench.runs.events import EventLog, event
-from workbench.training import history
+from workbench.runs.signals import Signals
+from workbench.training import attempt, history
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -162,3 +165,68 @@ def test_a_working_directory_that_is_gone_is_a_sentence(workbench: "Command", tm
         )
         assert (ended.returncode, "Traceback" in ended.stderr) == (2, False), ended.stderr
         assert "the working directory is gone" in ended.stderr
+
+
+def _damage(run: Path) -> None:
+    """So that its header holds and its tensors do not: found only when they are read."""
+    path = run / "checkpoints" / "step-00000004" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-64:] = b"\xff" * 64  # NaN
+    path.write_bytes(data)
+
+
+def test_a_rewind_that_cannot_be_ends_with_its_reason(train: Train, resume: Train) -> None:
+    ran = train(SHORT, call={5: _damage}, at_start=[{"command": "rewind", "at": 7}])
+    (end,) = ran.of("end")
+    assert (end["state"], end["exit_code"], end["step"]) == ("failed", 1, 7)
+    assert "holds NaN or infinity" in end["reason"]
+    assert json.loads((ran.path / "status.json").read_text())["state"] == "failed"
+    assert [answer["state"] for answer in ran.answers(0)][-1:] == ["refused"]
+    assert not list((ran.path / "commands").iterdir())
+    assert len(ran.records) == 7
+    shutil.rmtree(ran.path / "checkpoints" / "step-00000004")
+    assert resume(ran.path).outcome.state == "done"
+
+
+def test_a_rewind_holds_one_model_at_a_time(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    models: list[weakref.ref[object]] = []
+    alive: list[int] = []
+    original = attempt.build
+
+    def build(*args: object, **more: object) -> object:
+        alive.append(sum(model() is not None for model in models))
+        model = original(*args, **more)
+        models.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(attempt, "build", build)
+    ran = train(SHORT, at_start=[{"command": "rewind", "at": 7}])
+    assert ran.outcome.state == "done"
+    assert len(alive) > 1
+    assert not any(alive)
+
+
+def test_an_edit_that_waits_for_the_disk_and_is_interrupted_is_in_the_checkpoint_that_says_so(
+    train: Train, resume: Train, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its event is in the file, but not yet surely on the disk, when the run is told to leave: whoever goes on from the
+    checkpoint counts the edit as made."""
+    original = EventLog.sync
+    there: list[Path] = []
+
+    def sync(self: EventLog) -> int:
+        if there and (there[0] / "events.jsonl").read_text().count('"edit"'):
+            there.clear()
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(self)
+
+    monkeypatch.setattr(EventLog, "sync", sync)
+    change = {"command": "set", "at": 6, "changes": {"optimizer.lr": 0.02}}
+    ran = train(SHORT, at_start=[change], call={1: there.append})
+    assert ran.outcome.state == "interrupted"
+    signals.received = 0
+    again = resume(ran.path)
+    assert again.outcome.state == "done"
+    assert again.records["lr"][7] > 0.005
+    assert len(again.of("edit")) == 1
