@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +18,11 @@ import pytest
 from tiny_runs import GPT, TEXT, Train, document
 
 from workbench.errors import DataError, WorkbenchError
-from workbench.runs import records
+from workbench.runs import records, status
 from workbench.runs.events import EventLog, event
+from workbench.runs.files import replace_json
 from workbench.runs.signals import Signals
-from workbench.training import attempt, history
+from workbench.training import attempt, history, worker
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -230,3 +233,36 @@ def test_an_edit_that_waits_for_the_disk_and_is_interrupted_is_in_the_checkpoint
     assert again.outcome.state == "done"
     assert again.records["lr"][7] > 0.005
     assert len(again.of("edit")) == 1
+
+
+@pytest.mark.parametrize("behind", [0.0, 3600.0, -3600.0])
+@pytest.mark.parametrize("how", ["no locks", "locks of its own"])
+def test_a_worker_on_another_host_is_heard_whatever_the_clocks_say(
+    train: Train, resume: Train, monkeypatch: pytest.MonkeyPatch, how: str, behind: float
+) -> None:
+    run = train(SHORT).path
+    about = json.loads((run / "status.json").read_text()) | {"state": "running", "host": "another"}
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(0.1):
+            replace_json(run / "status.json", about | {"heartbeat": time.time() - behind})
+
+    def refused(fd: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    if how == "no locks":
+        monkeypatch.setattr("fcntl.flock", refused)
+    else:
+        monkeypatch.setattr(worker, "on_a_network", lambda path: True)
+    other = threading.Thread(target=beat)
+    other.start()
+    try:
+        time.sleep(0.3)
+        with pytest.raises(worker.Busy, match="a worker on another has it"):
+            resume(run, {"schedule.steps": 20})
+    finally:
+        over.set()
+        other.join()
+    monkeypatch.setattr(status, "LOST_AFTER", 0.5)  # it falls silent
+    assert resume(run, {"schedule.steps": 20}).outcome.state == "done"
