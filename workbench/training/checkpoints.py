@@ -169,7 +169,7 @@ def write(
     """Save step `step`. `meta` is called when the tensors are on the disk and returns what meta.json will hold:
     it is there that the logs are synced and measured."""
     path = folder_of(run) / f"step-{step:08d}"
-    if _whole(path):  # the same step has the same tensors: only where the logs and settings stand can differ
+    if _is_there(path) and _whole(path):  # the same step has the same tensors: only where the logs and settings stand can differ
         replace_json(path / "meta.json", _complete(meta(), step), durable=True)
         return path
     shutil.rmtree(path, ignore_errors=True)  # one that cannot be read is none
@@ -186,6 +186,15 @@ def write(
         shutil.rmtree(aside, ignore_errors=True)
         raise
     return path
+
+
+def _is_there(path: Path) -> bool:
+    """OSError where nobody can say, as of a dead mount: that passes."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _complete(meta: Meta, step: int) -> Meta:
