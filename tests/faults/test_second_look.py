@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tiny_runs import GPT, TEXT, Train, document
 
 from workbench.errors import DataError, WorkbenchError
@@ -106,7 +105,9 @@ def test_a_resume_killed_before_it_began_does_not_bring_back_the_edit_that_diver
 def test_of_two_edits_at_one_step_the_second_outlives_a_kill_between_them(train: Train) -> None:
     """Those that resumes were given have no id: the first one made must not stand for both."""
     ran = train(SHORT)
-    edits = [{"step": 12, "changes": changes, "id": ""} for changes in ({"optimizer.lr": 0.005}, {"schedule.steps": 20})]
+    edits = [
+        {"step": 12, "changes": changes, "id": ""} for changes in ({"optimizer.lr": 0.005}, {"schedule.steps": 20})
+    ]
     about = json.loads((ran.path / "checkpoints" / "step-00000012" / "meta.json").read_text())
     log = EventLog(ran.path)
     log.append(event(

@@ -131,7 +131,7 @@ def _attempt(
         journal = Journal(run, attempt=beginning.attempt, steps=preset.schedule.steps, narrators=narrators)
     except OSError as error:
         raise WorkbenchError(
-            f"{run}: cannot be written ({what(error)}); nothing of it was changed: mend that, then `workbench resume` it"
+            f"{run}: cannot be written ({what(error)}); nothing was changed: mend that, then `workbench resume` it"
         ) from None
     outcome = Outcome("failed", 1)
     reason = ""

@@ -165,9 +165,10 @@ def edits_of(run: Path) -> list[Edit]:
 
 def corpus_of(run: Path) -> str | None:
     """The fingerprint of the corpus that a run was trained on: resolved.json's, or a checkpoint's; None before both."""
-    told = (_recorded(run) or {}).get("corpus", {}).get("fingerprint")
-    checkpoint = None if told else checkpoints.newest(run)
-    return checkpoints.whole(checkpoint)["fingerprint"] if checkpoint else told
+    told: str | None = (_recorded(run) or {}).get("corpus", {}).get("fingerprint")
+    if told is None and (checkpoint := checkpoints.newest(run)):
+        told = str(checkpoints.whole(checkpoint)["fingerprint"])
+    return told
 
 
 def answered_ids(run: Path) -> list[str]:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
 from workbench.data.prompts import prompt_of
@@ -163,7 +161,7 @@ def _check_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) 
     """Raise OutOfMemory for what this computer cannot hold: filling it block by block would bring it down."""
     preset = beginning.preset
     count = parameters.total(parameters.itemise(preset.model, vocab, T))
-    there = psutil.virtual_memory().total
+    there = shortage.in_all()
     if 4 * count > there:  # they are drawn on the CPU in fp32, wherever they go
         raise OutOfMemory(
             f"the model does not fit into memory: its {count:,} weights take {4 * count / 2**30:,.0f} GiB, this "
@@ -203,7 +201,7 @@ def locked(run: Path, progress: Progress = silent) -> Iterator[None]:
 
 
 def _heard(run: Path) -> bool:
-    """Whether a worker on another host goes on telling its status. A dead one is told only by half a minute's silence."""
+    """Whether a worker on another host goes on telling its status: a dead one is silent for half a minute."""
     watch = status.Watch(run)
     watch.state()
     first = watch.status
