@@ -151,7 +151,7 @@ class Main(Acts, Screen[None]):
         with self.app.batch_update():
             if changed & {"status", "records", "launch", "run", "knobs", "text"}:
                 self.status_line.redraw()
-            if changed & {"status", "launch", "run", "knobs", "text"}:
+            if changed & {"status", "launch", "run", "knobs", "text", "lesson"}:
                 self.footer.redraw()
             for pane in self.house.shown():
                 pane.heard(changed)
@@ -245,7 +245,8 @@ class Main(Acts, Screen[None]):
     # ------------------------------------------------------------------------------- panes and keys
 
     def pane_focused(self, number: int) -> None:
-        self.footer.facts = self.house.pane(number).facts
+        pane = self.house.pane(number)
+        self.footer.facts, self.footer.waits = pane.facts, pane.waits
         self.footer.show(number, whole=self.house.whole, lesson=self.lesson is not None and number != LESSON)
 
     def action_pane(self, number: int) -> None:
