@@ -432,7 +432,7 @@ def test_whether_the_largest_batch_is_the_fastest_is_answered_by_what_was_measur
         figures = {"largest_tokens_per_s": largest, "fastest_tokens_per_s": 1000.0}
         it = answer(ask, Figures(part, told={"fit": {"figures": figures}}))
         assert (it.value, it.right(right), it.right(wrong)) == (largest / 1000, True, False)
-        assert f"{largest / 10:.0f}% of that" in Figures(part, told={"fit": {"figures": figures}}).fill(part.tell[0])
+        assert f"{largest / 10:.0f}% of that" in Figures(part, told={"fit": {"figures": figures}}).fill(part.tell[1])
 
 
 def test_escape_sequences_of_a_corpus_are_written_visibly(written: Any) -> None:
