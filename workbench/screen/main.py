@@ -92,7 +92,9 @@ class Main(Acts, Screen[None]):
 
     def _fit(self) -> None:
         """The status area has more rows where there is room for large figures, and they are wanted."""
-        self.status_line.styles.height = self.status_line.rows(self.size.width, self.size.height)
+        rows = self.status_line.rows(self.size.width, self.size.height)
+        self.status_line.styles.height = rows
+        self.set_class(rows > 1, "-figures")
 
     @property
     def _first(self) -> int:
