@@ -31,7 +31,8 @@ def shortcuts() -> list[str]:
 @pytest.mark.parametrize("size", [(80, 24), (120, 35)])
 async def test_at_an_open_question_no_character_acts_elsewhere(taught: Taught, size: tuple[int, int]) -> None:
     async with taught(part=2, size=size) as pilot:
-        bench, main = pilot.app.bench, pilot.app.screen
+        app: Any = pilot.app
+        bench, main = app.bench, app.screen
         await press(pilot, "enter")
         draft, shown = bench.draft, (bench.step, bench.starts)
         for character in [*shortcuts(), *"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"]:
@@ -59,7 +60,7 @@ async def test_at_an_open_question_no_character_acts_elsewhere(taught: Taught, s
 
 async def test_escape_leaves_the_question_and_enter_comes_back_to_it(taught: Taught) -> None:
     async with taught(part=2, size=(80, 24)) as pilot:
-        main = pilot.app.screen
+        main: Any = pilot.app.screen
         await press(pilot, "enter")
         assert "enter skip" in footer(pilot)
         assert "esc leave the question" in footer(pilot)
@@ -88,7 +89,7 @@ async def test_escape_leaves_the_question_and_enter_comes_back_to_it(taught: Tau
 async def test_the_footer_says_what_is_waited_for(taught: Taught, lesson_folder: Path) -> None:
     (lesson_folder / "four.toml").write_text(TAUGHT.replace('"steps=400"', '"steps=400000"'))
     async with taught(part=2, size=(80, 24)) as pilot:
-        bench = pilot.app.bench
+        bench = pilot.app.bench  # type: ignore[attr-defined]
         assert footer(pilot).startswith(" enter go on")
         await press(pilot, "enter", "enter", "enter")
         assert footer(pilot).startswith(" waits for run 1 of 2")
