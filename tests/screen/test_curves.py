@@ -227,10 +227,11 @@ def test_flops_are_tokens_times_what_a_token_cost_then(tmp_path: Path, count: in
 
 
 def test_an_average_goes_on_from_what_is_known() -> None:
-    values = np.random.default_rng(0).random(1000)
-    whole = Averages().add(values)
-    rest = Averages(300, whole[:, 299]).add(values[300:])
-    np.testing.assert_allclose(rest, whole[:, 300:], rtol=1e-12)
+    values = np.random.default_rng(0).random(1024)
+    whole, counts = Averages().after(values, None, 1)
+    assert counts.tolist() == list(range(1, 1025))
+    rest, _ = Averages(320, whole[:, 319]).after(values[320:], None, 1)
+    np.testing.assert_allclose(rest, whole[:, 320:], rtol=1e-12)
 
 
 # ------------------------------------------------------------------------------- places

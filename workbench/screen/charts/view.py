@@ -172,10 +172,8 @@ def landmark(bench: Bench, view: View, begin: float, end: float) -> int:
     if last - first < 2:
         return middle
     first += run.curves.x_of(first, e.axis) < begin
-    found = run.curves.columns("loss", "step", first, last, last - first)
-    for flags in (found.broken, found.spikes):
-        if flags.any():
-            return first + int(np.argmax(flags))
+    if (flagged := run.curves.landmark(first, last)) is not None:
+        return flagged
     edits = [event["step"] for event in run.of("edit") if first <= event["step"] < last]
     return edits[0] if edits else middle
 
