@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.lab.flops import Spent
-from workbench.runs.records import NOT_FINITE, PIECE, SPIKE, Records, StepReader
+from workbench.runs.records import PIECE, SPIKE, Records, StepReader
 from workbench.screen.charts import decimation
 from workbench.screen.charts.decimation import SERIES, SMOOTHING, Averages, Buckets, Matrix
 
@@ -22,8 +22,8 @@ Axis = Literal["step", "tokens", "flops", "time"]
 
 _MOST = 16_384  # buckets: 4.3 MB, and five for each dot of a very wide terminal
 _RECENT = 10  # records that the present speed is told from
-_DETAIL = 65_536  # buckets of a zoomed chart, read from the file: 17 MB
-_AGAIN = 1 << 20  # records that it may read again: a tenth of a second
+_EXACT = 65_536  # records of a range that are read again for columns of whole eighths, cheap as that is
+_COARSE = 1 << 19  # and of one with fewer buckets than columns: 44 MB, and what a person takes for at once
 
 
 def smoothed(level: float) -> str:
@@ -141,7 +141,7 @@ class Curves:
                     if time.monotonic() > until:
                         return True
                     continue
-                if 1 < buckets.K and 2 * buckets.records <= _MOST * buckets.K:  # the file was longer a moment ago
+                if buckets.K > 1 and 2 * buckets.records <= _MOST * buckets.K:  # the file was longer a moment ago
                     changed, buckets, recent = True, Buckets(_MOST), recent[:0]
                     continue
                 if buckets is not self._buckets:
@@ -156,7 +156,7 @@ class Curves:
 
         Over steps the columns' edges depend on begin, end and n alone, so that only the last columns change while
         a run grows: exact for up to 16,384 steps, else to an eighth of a column. Where buckets are too coarse for
-        that, the range is read from the file, up to a million records.
+        that, the range is read from the file, up to 524,288 records.
         """
         low, high, mean = (np.full(n, np.nan) for _ in range(3))
         broken, spikes = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
@@ -210,14 +210,13 @@ class Curves:
         with self._lock:
             K, matrix = self._buckets.K, self._buckets.matrix
             i, j = max(begin, 0) // K, -(-min(end, len(self)) // K)
-            there = [np.flatnonzero(matrix[row, i:j]) + i for row in (decimation.BROKEN, decimation.SPIKES)]
-        for flag, buckets in zip((NOT_FINITE, SPIKE), there, strict=True):
+            flagged = [np.flatnonzero(matrix[row, i:j]) + i for row in (decimation.BROKEN, decimation.SPIKES)]
+        for buckets, is_one in zip(flagged, (_broken, _spike), strict=True):
             for bucket in buckets.tolist():  # the first or the last may have what it has outside the range
                 first = max(bucket * K, begin)
-                records = self._read(first, min((bucket + 1) * K, end))
-                flagged = ~np.isfinite(records["loss"]) if flag == NOT_FINITE else records["flags"] & SPIKE != 0
-                if flagged.any():
-                    return first + int(np.argmax(flagged))
+                found = is_one(self._read(first, min((bucket + 1) * K, end)))
+                if found.any():
+                    return first + int(np.argmax(found))
         return None
 
     def clipped_share(self, begin: int, end: int) -> float:
@@ -292,7 +291,7 @@ class Curves:
         there = (j - i) * main.K
         steps = int(end - begin) if x == "step" else there
         grain = 1 << max((steps // (8 * n)).bit_length() - 1, 0) if steps > _MOST else 1
-        most = _DETAIL if j - i >= 2 * n else min(_DETAIL * grain, _AGAIN)
+        most = _EXACT if j - i > n else _COARSE
         if grain >= main.K or not 0 < there <= most + main.K:
             return main, max(grain, main.K)
         first, last = i * main.K, min(j * main.K, main.records)
@@ -327,6 +326,14 @@ def _fitting(records: int) -> Buckets:
 
 
 _FIELD = {"tokens": "tokens", "flops": "tokens", "time": "time"}
+
+
+def _broken(records: Records) -> npt.NDArray[np.bool_]:
+    return np.asarray(~np.isfinite(records["loss"]))
+
+
+def _spike(records: Records) -> npt.NDArray[np.bool_]:
+    return np.asarray(records["flags"] & SPIKE != 0)
 
 
 def _row(x: Axis) -> int:
