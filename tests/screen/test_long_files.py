@@ -9,11 +9,14 @@ import pytest
 
 from tests.screen.conftest import MadeApp, MadeBench, MadeRun
 from tests.screen.recorded import append, made, plainly_averaged, same, written
+from workbench import preset as presets
+from workbench.runs.events import Event, EventLog, event
 from workbench.runs.records import PIECE, SPIKE, Records, StepLog, StepReader, Window
 from workbench.screen.bench import follow
 from workbench.screen.bench.follow import Followed, Follower
+from workbench.screen.bench.sound import Sound
 from workbench.screen.charts import curves as charts_curves
-from workbench.screen.charts.curves import Columns, Curves, smoothed
+from workbench.screen.charts.curves import Axis, Columns, Curves, smoothed
 from workbench.screen.charts.decimation import SERIES, SMOOTHING
 from workbench.screen.charts.pane import Charts
 from workbench.screen.charts.view import View, extent
@@ -200,3 +203,72 @@ async def test_the_charts_say_how_much_of_a_run_they_show(
         monkeypatch.setattr(Curves, "behind", 1500)
         assert "reading, 25% of it" in pane.caption()
         assert "whole run" not in pane.caption()
+
+
+# ------------------------------------------------------------------------------- many events
+
+
+@pytest.mark.parametrize("x", ["tokens", "time"])
+def test_many_marks_are_placed_without_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, x: Axis) -> None:
+    count = 100_000
+    records = made(count)
+    curves = written(tmp_path, records)
+    steps = np.arange(0, count + 500, 50)
+    truth = np.concatenate([[0.0], records[x]])[np.minimum(steps, count)]
+    reads, real = [], Window.read
+
+    def counted(self: Window, begin: int, end: int) -> Records:
+        reads.append(end - begin)
+        return real(self, begin, end)
+
+    monkeypatch.setattr(Window, "read", counted)
+    found = curves.places(steps, x, 0, float(truth[-1]))
+    assert not reads
+    a_bucket = curves._buckets.K * float(np.diff(records[x]).max())
+    assert np.abs(found - truth).max() < a_bucket
+    begin, end = 600, 700  # zoomed in, where a bucket is wide: exact
+    found = curves.places(steps, x, truth[begin], truth[end])
+    assert found[begin : end + 1].tolist() == truth[begin : end + 1].tolist()
+    assert len(reads) < 300
+
+
+def test_events_are_judged_once_and_a_resume_takes_some_back() -> None:
+    preset = presets.load("to-be").preset
+    sound = Sound(preset)
+
+    def evaluated(step: int) -> Event:
+        return {"type": "eval", "step": step, "val_loss": 1.5}
+
+    def edited(step: int, lr: float) -> Event:
+        return {"type": "edit", "step": step, "id": "e", "changes": {"optimizer.lr": [1e-3, lr]}}
+
+    events = [evaluated(0), {"type": "eval", "step": "many"}, edited(5, 0.25)]
+    kept, live = sound.of(events)
+    assert kept == (events[0], events[2])
+    assert live.optimizer.lr == 0.25
+    events += [evaluated(10)]
+    events[0]["val_loss"] = "no longer sound, and not looked at again"
+    kept, live = sound.of([*events])
+    assert [e["step"] for e in kept] == [0, 5, 10]
+    assert live.optimizer.lr == 0.25
+    kept, live = sound.of([*events, edited(11, 0.5), edited(12, -1.0)])
+    assert [e["step"] for e in kept] == [0, 5, 10, 11]  # no lr is negative
+    assert live.optimizer.lr == 0.5
+    events = [evaluated(0), *events[1:2], {"type": "resume", "attempt": 2, "records": 4}, evaluated(6), evaluated(8)]
+    kept, live = sound.of(events)
+    assert [e.get("step") for e in kept] == [0, None, 6, 8]
+    assert live.optimizer.lr == preset.optimizer.lr
+    assert sound.of([]) == ((), preset)
+
+
+def test_events_of_a_type_are_those_of_the_last_look(made_run: MadeRun) -> None:
+    path = made_run(records=300, state="running")
+    run = Followed(path)
+    run.look()
+    assert [e["step"] for e in run.of("eval")] == [0, 100, 200, 300]
+    log = EventLog(path)
+    log.append(event("eval", 0.0, step=400, train_loss=1.0, val_loss=1.0, perplexity=2.7))
+    log.close()
+    run.look()
+    assert [e["step"] for e in run.of("eval")] == [0, 100, 200, 300, 400]
+    assert [e["type"] for e in run.of("edit", "start")] == ["start", "edit"]

@@ -12,7 +12,7 @@ from workbench.preset import Preset
 from workbench.runs import status
 from workbench.runs.events import Event, EventReader
 from workbench.runs.status import ENDED, LIVE, Status
-from workbench.screen.bench.sound import is_sound, sound
+from workbench.screen.bench.sound import Sound, is_sound
 from workbench.screen.charts.curves import Curves
 
 LIVELY, QUIET = 0.2, 2.0
@@ -46,6 +46,8 @@ class Followed:
         self._watch = status.Watch(path)
         self._seen_attempt = 0
         self._seen_events: tuple[int, list[Event]] = (0, [])
+        self._sound = Sound(presets.pin_context(self.preset))
+        self._of: tuple[tuple[Event, ...], dict[tuple[str, ...], list[Event]]] = ((), {})
         self._unpriced = False
 
     # ------------------------------------------------------------------------------- what panes ask
@@ -73,8 +75,14 @@ class Followed:
         return self.live.schedule.steps
 
     def of(self, *types: str) -> list[Event]:
-        """The events of some types that count, in order."""
-        return [e for e in self.events if e.get("type") in types]
+        """The events of some types that count, in order; looked for once."""
+        events = self.events
+        if self._of[0] is not events:
+            self._of = events, {}
+        found = self._of[1]
+        if types not in found:
+            found[types] = [e for e in events if e.get("type") in types]
+        return found[types]
 
     def last(self, type: str) -> Event | None:
         return next((e for e in reversed(self.events) if e.get("type") == type), None)
@@ -106,7 +114,7 @@ class Followed:
             events = self._events.poll()
             if (len(events), events[-1:]) != self._seen_events:
                 changed.add("events")
-                kept, self.live = sound(events, presets.pin_context(self.preset))
+                kept, self.live = self._sound.of(events)
                 self.events = kept  # last: whoever sees an answer sees what it changed
                 self._seen_events = len(events), events[-1:]
             left_out = self._events.left_out + len(events) - len(self.events)

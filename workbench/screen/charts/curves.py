@@ -25,6 +25,8 @@ _RECENT = 10  # records that the present speed is told from
 _EXACT = 65_536  # records of a range that are read again for columns of whole eighths, cheap as that is
 _COARSE = 1 << 19  # and of one with fewer buckets than columns: 44 MB, and what a person takes for at once
 
+_FEW = 256  # steps that are looked up one by one, each with a look into the file
+
 
 def smoothed(level: float) -> str:
     """The name of the loss's moving average at one of the levels of SMOOTHING, as a series."""
@@ -242,6 +244,22 @@ class Curves:
             record = self._read(step - 1, step)
             self._positions[step, x] = float(self._along(record[_FIELD[x]][0], x)) if len(record) else 0.0
             return self._positions[step, x]
+
+    def places(self, steps: npt.NDArray[np.int64], x: Axis, begin: float, end: float) -> Matrix:
+        """Where these steps lie, of which those in [begin, end] are seen: as `x_of`, where few of them are; else to
+        a part of a bucket, without the file. Those past the records lie at their end."""
+        if x == "step" or not len(self):
+            return np.minimum(steps, len(self)).astype(np.float64)
+        with self._lock:
+            K, matrix = self._buckets.K, self._buckets.matrix
+            stops = np.concatenate([[0.0], self._along(matrix[_row(x)], x)])
+            ends = np.minimum(np.arange(len(stops)) * K, len(self))
+        found: Matrix = np.interp(steps, ends, stops)
+        first, last = np.searchsorted(stops, [begin, end])
+        seen = np.flatnonzero((steps >= (first - 1) * K) & (steps <= (last + 1) * K))
+        if len(seen) <= _FEW:
+            found[seen] = [self.x_of(step, x) for step in steps[seen].tolist()]
+        return found
 
     def step_of(self, x: Axis, value: float) -> int:
         """The record whose step is under way at `value`: the last one with x_of(step) <= value. 0 of none."""
