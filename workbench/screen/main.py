@@ -141,7 +141,8 @@ class Main(Acts, Screen[None]):
             self._looked_at = looked
             self._pending.add("looked")
         self._pending |= message.changed
-        if "status" in message.changed or (self.bench.run is not None and self.bench.run.state != "running"):
+        run = self.bench.run  # what a long run has so far is drawn in its turn, at the next tick
+        if "status" in message.changed or (run and run.state != "running" and not run.curves.behind):
             self._tell_notices()
             now, self._pending = self._pending, set()
             self.heard(now)
