@@ -101,7 +101,10 @@ def beyond(preset: Preset, vocab: int, resolved: Resolved) -> str:
     (or another one) in the middle of a step.
     """
     there = in_all()
-    if resolved.torch_device.type != "cpu" or (need := _need(preset, vocab, resolved)) <= there * _CERTAIN:
+    moments = memory.moments(preset, vocab, precision=resolved.precision)
+    comes = [m for m in moments if preset.eval.every or m.name != "evaluation"]
+    need = max(total(moment.items) for moment in comes)
+    if resolved.torch_device.type != "cpu" or need <= there * _CERTAIN:
         return ""
     b = preset.batch
     words = f"B = {b.B}, T = {b.T}, accum = {b.accum} need about {_size(need)} with this model; this computer has"
