@@ -102,8 +102,8 @@ def beyond(preset: Preset, vocab: int, resolved: Resolved) -> str:
     """
     there = in_all()
     moments = memory.moments(preset, vocab, precision=resolved.precision)
-    comes = [m for m in moments if preset.eval.every or m.name != "evaluation"]
-    need = max(total(moment.items) for moment in comes)
+    evals = preset.eval.every and not 0 < preset.eval.tokens < memory.EVALUATED
+    need = max(total(moment.items) for moment in moments if evals or moment.name != "evaluation")
     if resolved.torch_device.type != "cpu" or need <= there * _CERTAIN:
         return ""
     b = preset.batch
