@@ -10,6 +10,7 @@ from pathlib import Path
 
 from workbench import __version__, options
 from workbench.errors import UsageError, WorkbenchError, out_of_memory
+from workbench.streams import drop
 
 DESCRIPTION = """\
 A terminal workbench for training small language models.
@@ -55,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     _never_fail_to_print()
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # here, where what it meets can be told: at the exit it would be code 120
+        return code
     except WorkbenchError as error:
         from workbench.data.visible import visible
 
@@ -69,8 +72,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _no_memory()
     except BrokenPipeError:  # `workbench export … | head`: not our error, and nothing more to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop(sys.stdout)
         return 0
+    except OSError as error:  # the machine's affair: a full disk behind `>`, a working directory that is gone
+        from workbench.data.visible import visible
+
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+        drop(sys.stdout)
+        where = os.fsdecode(error.filename) if error.filename else "a file that this command uses, or its output"
+        with contextlib.suppress(OSError):
+            print(visible(f"workbench: {where}: {(error.strerror or str(error)).lower()}"), file=sys.stderr)
+        return 1
 
 
 def _no_memory() -> int:

@@ -22,14 +22,11 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import long_runs
 from pseudo_terminal import PseudoTerminal
 
-from workbench import preset as presets
 from workbench.runs import directory, status
-from workbench.runs.events import EventLog, event
-from workbench.runs.files import replace_json
-from workbench.runs.records import DTYPE, StepLog
-from workbench.runs.status import ENDED
+from workbench.runs.records import DTYPE
 
 
 def quantile(values: list[float], q: float) -> float:
@@ -159,43 +156,20 @@ def memory(folder: Path) -> None:
 
 def attach(folder: Path) -> None:
     for steps in (100_000, 1_000_000):
-        run = long_run(folder / "long", steps)
+        run = long_runs.write(folder / "long", steps)
         taken, held = [], 0.0
         for _ in range(5):
             terminal = PseudoTerminal(["attach", str(run)])
             taken.append(
                 terminal.seconds_until(
-                    lambda text, n=steps: f"{n:,}/{n:,}" in text and curve_is_there(text), timeout=20
+                    lambda text, n=steps: f"{n:,}/{n:,}" in text and "whole run" in text and curve_is_there(text),
+                    timeout=20,
                 )
             )
             time.sleep(0.5)
             held = psutil.Process(terminal.process.pid).memory_info().rss / 1e6
             terminal.close()
         print(f"attach to {steps:,} steps: median {statistics.median(taken):.2f} s, {held:.0f} MB resident")
-
-
-def long_run(folder: Path, steps: int) -> Path:
-    """The directory of a run that is over, with so many records: a falling loss with noise, and one spike."""
-    preset = presets.load("char", steps=steps).preset
-    run = directory.create(folder, f"long-{steps}", presets.to_toml(preset))
-    records = np.zeros(steps, DTYPE)
-    s = np.arange(steps)
-    records["step"], records["tokens"], records["rows_before"] = s, (s + 1) * 3072, s * 48
-    records["loss"] = 1.3 + 3.3 * np.exp(-s / (steps / 8)) + np.random.default_rng(1).normal(0, 0.08, steps)
-    records["loss"][steps // 3] = 9.0
-    records["lr"], records["grad_norm"] = 1e-3 * (1 - s / steps), 0.6
-    records["seconds"], records["time"] = 0.05, 0.05 * (s + 1)
-    records["B"], records["T"], records["accum"], records["world"] = 48, 64, 1, 1
-    StepLog(run).close()
-    (run / "steps.bin").write_bytes(records.tobytes())
-    log = EventLog(run)
-    log.append(event("start", 0.0, run=str(run), params=800_000, vocab=98))
-    for n in range(0, steps + 1, steps // 50):
-        log.append(event("eval", 0.0, step=n, train_loss=1.5, val_loss=1.6, perplexity=4.9))
-    log.close()
-    ended = {"format": 1, "state": ENDED[0], "step": steps, "steps": steps, "exit_code": 0}
-    replace_json(run / "status.json", ended)
-    return run
 
 
 def pace(folder: Path) -> None:

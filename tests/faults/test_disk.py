@@ -297,3 +297,27 @@ def test_a_directory_that_is_removed_ends_the_run(train: Train) -> None:
     ran = train(document(LONG, schedule__steps=100_000), at_start=[*PACED], call={30: shutil.rmtree})
     assert ran.outcome.exit_code == 1
     assert "removed while the run was writing it" in ran.outcome.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="drops a capability of Linux's")
+@pytest.mark.parametrize("where", ["runs", "checkpoints"])
+def test_a_directory_that_cannot_even_be_asked_about_is_waited_for(
+    tmp_path: Path, undisturbed: Path, where: str
+) -> None:
+    """As behind a dead mount: every look at it is an error, and none of them says that it is not there."""
+    child = start(tmp_path / "runs", preexec_fn=bound_by_modes)
+    try:
+        until(lambda: steps(only(tmp_path / "runs")) > 50)
+        run = only(tmp_path / "runs")
+        folder = tmp_path / "runs" if where == "runs" else run / "checkpoints"
+        folder.chmod(0o000)
+        until(lambda: stands_still(run))
+        time.sleep(1)
+        assert child.poll() is None
+        assert steps(run) < 600
+        folder.chmod(0o700)
+        assert child.wait(60) == 0
+        assert same(run, undisturbed)
+    finally:
+        child.kill()
+        child.wait()

@@ -122,6 +122,21 @@ def test_one_seed_is_neither_within_noise_nor_lower(tmp_path: Path) -> None:
     assert "better" not in text
 
 
+def test_a_gap_of_nothing_is_told_in_words_and_not_as_a_figure(tmp_path: Path) -> None:
+    equal, above = [*seeded(tmp_path, 1, [2.0]), *seeded(tmp_path, 2, [2.0])], seeded(tmp_path, 4, [2.00001])
+    (line,) = word.verdicts(compare(equal))
+    assert line.endswith("B=1 equals B=2; one seed: no spread measured")
+    (line,) = word.verdicts(compare([equal[0], *above]))
+    assert "B=1 is less than 0.0001 under B=4" in line
+    exact = [*seeded(tmp_path, 1, [2.0] * 3), *seeded(tmp_path, 2, [2.0] * 3), *seeded(tmp_path, 4, [2.00001] * 3)]
+    c = compare(exact)
+    text = "\n".join([*word.verdicts(c), *(v.verdict for v in c.verdicts)])
+    assert "B=1 equals B=2" in text
+    assert "B=1 is less than 0.0001 under B=4: more than noise (spread 0)" in text
+    assert "lower by less than 0.0001" in text
+    assert "0.0000" not in text
+
+
 def test_a_second_run_of_a_seed_is_no_second_draw(tmp_path: Path) -> None:
     twice = [*seeded(tmp_path, 1, [2.5]), *seeded(tmp_path, 1, [2.5]), *seeded(tmp_path, 2, [2.0])]
     c = compare(twice)

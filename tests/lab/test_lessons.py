@@ -425,6 +425,16 @@ def test_a_guess_is_right_within_its_share_or_as_the_choice(rows_figures: Figure
     assert [choice.right(guess) for guess in ("a", "b")] == [False, True]
 
 
+def test_whether_the_largest_batch_is_the_fastest_is_answered_by_what_was_measured() -> None:
+    part = lessons.load("size").parts[1]
+    (ask,) = part.asks
+    for largest, right, wrong in ((1000.0, "1", "0.5"), (500.0, "0.5", "1")):
+        figures = {"largest_tokens_per_s": largest, "fastest_tokens_per_s": 1000.0}
+        it = answer(ask, Figures(part, told={"fit": {"figures": figures}}))
+        assert (it.value, it.right(right), it.right(wrong)) == (largest / 1000, True, False)
+        assert f"{largest / 10:.0f}% of that" in Figures(part, told={"fit": {"figures": figures}}).fill(part.tell[1])
+
+
 def test_escape_sequences_of_a_corpus_are_written_visibly(written: Any) -> None:
     written('[data]\ntext = "a\\u001b[31mb\\nc"\nval_fraction = 0.0\n[batch]\nT = 7\nB = 1\n', "own.toml")
     text = (

@@ -1,7 +1,9 @@
 """The grid and its rescaled schedules, and real sweeps of tiny workers: equal, interrupted, diverged, too large."""
 
 import json
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from workbench.errors import UsageError
 from workbench.lab.grid import Grid, parse, plan, run_name, split
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
+from workbench.runs import status
 from workbench.runs.events import read_events
 from workbench.words.sweep import _budget
 
@@ -255,6 +258,23 @@ def test_an_interrupt_stops_the_worker_which_saves_first(here: "Command") -> Non
     end = here.events()[-1]  # there is one run: the second was not started
     assert (end["type"], end["state"]) == ("end", "interrupted")
     assert list((here.run() / "checkpoints").glob("step-*"))
+
+
+def test_a_reader_that_goes_away_ends_the_telling_and_not_the_sweep(here: "Command") -> None:
+    """As with `--headless`: every run is trained, 0 is true, and nothing is left behind."""
+    words = "sweep mlp.toml --set B=4,8 --set steps=200 --set eval.every=0 --json"
+    line = f"{sys.executable} -m workbench {words} | head -1; echo ${{PIPESTATUS[0]}}"
+    env = {**os.environ, "WORKBENCH_RUNS": str(here.runs)}
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=here.folder, env=env, capture_output=True, text=True, timeout=120, check=True
+    )
+    first, code = done.stdout.splitlines()
+    assert (json.loads(first)["state"], code) == ("starting", "0")
+    assert "Traceback" not in done.stderr
+    assert "Error" not in done.stderr
+    ends = [read_events(path)[-1] for path in sorted(here.runs.iterdir())]
+    assert [(end["type"], end["state"], end["step"]) for end in ends] == [("end", "done", 200)] * 2
+    assert not any(status.read(path).alive() for path in here.runs.iterdir())  # type: ignore[union-attr]
 
 
 def test_before_anything_starts(here: "Command") -> None:

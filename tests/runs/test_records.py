@@ -4,11 +4,13 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from workbench.errors import WorkbenchError
+from workbench.runs.files import opened
 from workbench.runs.records import DTYPE, StepLog, StepReader, as_object
 
 LAYOUT = [
@@ -98,13 +100,13 @@ def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
 def test_a_file_that_is_cut_under_a_reader_gives_what_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A resume cuts the file while somebody reads it, and the next record is half there."""
     logged(tmp_path, 10).close()
-    real = os.pread
+    real = opened
 
-    def cut(fd: int, count: int, offset: int) -> bytes:
-        os.truncate(tmp_path / "steps.bin", 6 * DTYPE.itemsize + 9)
-        return real(fd, count, offset)
+    def cut(path: Path) -> BinaryIO:
+        os.truncate(path, 6 * DTYPE.itemsize + 9)
+        return real(path)
 
-    monkeypatch.setattr(os, "pread", cut)
+    monkeypatch.setattr("workbench.runs.records.opened", cut)
     assert StepReader(tmp_path).read()["step"].tolist() == [0, 1, 2, 3, 4, 5]
 
 

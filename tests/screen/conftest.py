@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from textual.pilot import Pilot
 
+from tests.screen.taught import lesson_folder, taught  # noqa: F401 - fixtures
 from workbench import preset as presets
 from workbench.plan import schedule
 from workbench.preset import Loaded

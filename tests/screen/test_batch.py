@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from strips import until
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from workbench.data.batches import batch, fingerprint
+from workbench.runs.files import replace_json
+from workbench.runs.inspections import Inspected
 from workbench.screen.batch.pane import Batch
 from workbench.screen.bench.looking import Looking
 from workbench.screen.bench.rows import held_at, rows_of, shown_step
@@ -263,9 +267,9 @@ async def test_hash_losses_and_mean_are_the_workers_own(
         looking.hear(bench.run)
         told = looking.latest
         assert told is not None
+        bench.step = told.step
         pilot.app.screen.refresh_now("looked", "rows")
         lines = drawn(pane(pilot))
-        assert shown_step(bench) == told.step
         assert f"hash {told.hash[:8]} ✓ worker" in pane(pilot).caption()
         logged = float(ran.records[told.step]["loss"])
         mean = float(np.mean(told.losses, dtype=np.float64))
@@ -283,6 +287,47 @@ async def test_hash_losses_and_mean_are_the_workers_own(
         bench.step = 0
         pilot.app.screen.refresh_now("rows")
         assert not any("mean of" in line for line in drawn(pane(pilot))), "only the step that was looked at is shaded"
+
+
+@pytest.mark.parametrize("state", ["paused", "done"])
+async def test_every_screen_on_a_run_that_stands_still_shows_the_same_record(
+    app: Any, made_run: Any, state: str
+) -> None:
+    """One that watched it fly past has looked into an earlier record: that one is shown while it flies, no longer."""
+    run = made_run(records=50, state="running", edit=0)
+    document = json.loads((run / "status.json").read_text())
+    shown: list[list[str]] = []
+    async with app(run=run, size=(80, 24)) as pilot:
+        bench = pilot.app.bench
+        held = held_at(bench, 30)
+        rows = rows_of(bench, held)
+        assert rows is not None
+        x, y = batch(bench.text.corpus.splits["train"], rows.offsets(held.first, 4), rows.T, None)
+        bench.looking.remember(looked_into(30, x, y))
+        assert shown_step(bench) == 30
+        replace_json(run / "status.json", document | {"state": state})
+        await until(pilot, lambda: bench.run.state == state)
+        await pilot.press("2")
+        await pilot.pause()
+        shown.append([*drawn(pane(pilot)), pane(pilot).caption()])
+    for _ in range(2):
+        async with app(run=run, size=(80, 24)) as pilot:
+            await pilot.press("2")
+            await pilot.pause()
+            assert shown_step(pilot.app.bench) == 49
+            shown.append([*drawn(pane(pilot)), pane(pilot).caption()])
+    assert shown[0] == shown[1] == shown[2]
+
+
+def looked_into(step: int, x: Any, y: Any) -> Inspected:
+    """What a worker tells of a step with these rows, all of their losses zero."""
+    zeros = np.zeros(x.shape, np.float32)
+    top = np.zeros((*x.shape, 5), np.float32)
+    return Inspected(
+        x=x.astype(np.int32), y=y.astype(np.int32), losses=zeros, guesses=top.astype(np.int32), chances=top,
+        micro_losses=np.zeros(1), micro_norms=np.zeros(1), hash=fingerprint([x], [y]), step=step, rows_before=4 * step,
+        loss=0.0, grad_norm=0.0, clip_coefficient=1.0, lr=0.0, update_ratio=None, B=4, T=16, accum=1, world=1,
+    )  # fmt: skip
 
 
 async def test_nothing_is_sent_again_that_has_not_changed(app: Any) -> None:

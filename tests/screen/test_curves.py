@@ -8,57 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.screen.recorded import append, made, plainly_averaged, same, written
 from workbench.lab.flops import Spent
-from workbench.runs.records import CLIPPED, DTYPE, SPIKE, Records, StepLog
-from workbench.screen.charts import decimation
-from workbench.screen.charts.curves import Columns, Curves, smoothed
-from workbench.screen.charts.decimation import SERIES, SMOOTHING, Averages, Buckets
-
-
-def made(count: int, seed: int = 0, **columns: Any) -> Records:
-    generator, s = np.random.default_rng(seed), np.arange(count)
-    records = np.zeros(count, DTYPE)
-    records["step"], records["B"], records["T"], records["accum"], records["world"] = s, 4, 16, 1, 1
-    records["tokens"] = np.cumsum(np.where(s < count // 2, 64, 128))  # an edit of B halfway
-    records["loss"] = 1.5 + 2 * np.exp(-5 * s / count) + 0.05 * generator.standard_normal(count)
-    records["lr"], records["grad_norm"] = 1e-3 * (1 - s / count), generator.random(count)
-    records["seconds"] = 0.01 + 0.01 * generator.random(count)
-    records["time"] = np.cumsum(records["seconds"])
-    for name, values in columns.items():
-        records[name] = values
-    return records
-
-
-def written(folder: Path, records: Records) -> Curves:
-    """Followed from before its first record."""
-    StepLog(folder).close()
-    curves = Curves(folder)
-    records.tofile(folder / "steps.bin")
-    assert curves.poll() == (len(records) > 0)
-    assert len(curves) == len(records)
-    return curves
-
-
-def append(folder: Path, records: Records) -> None:
-    with (folder / "steps.bin").open("ab") as file:
-        file.write(records.tobytes())
-
-
-def same(a: Columns, b: Columns) -> None:
-    for name in ("low", "high", "mean", "broken", "spikes"):
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
-
-
-def plainly_averaged(losses: list[float], level: float) -> list[float]:
-    """Definition: m ← level·m + (1 − level)·x, divided by 1 − level^n; what is not finite is skipped."""
-    m, n, averages, latest = 0.0, 0, [], float("nan")
-    for x in losses:
-        if np.isfinite(x):
-            m, n = level * m + (1 - level) * x, n + 1
-            latest = m / (1 - level**n)
-        averages.append(latest)
-    return averages
-
+from workbench.runs.records import CLIPPED, DTYPE, SPIKE
+from workbench.screen.charts.curves import Curves, smoothed
+from workbench.screen.charts.decimation import SERIES, SMOOTHING
 
 # ------------------------------------------------------------------------------- columns
 
@@ -226,13 +180,6 @@ def test_flops_are_tokens_times_what_a_token_cost_then(tmp_path: Path, count: in
     np.testing.assert_allclose(columns.mean[1], records["loss"][later:].mean(), rtol=0.01)
 
 
-def test_an_average_goes_on_from_what_is_known() -> None:
-    values = np.random.default_rng(0).random(1000)
-    whole = Averages().add(values)
-    rest = Averages(300, whole[:, 299]).add(values[300:])
-    np.testing.assert_allclose(rest, whole[:, 300:], rtol=1e-12)
-
-
 # ------------------------------------------------------------------------------- places
 
 
@@ -360,13 +307,3 @@ def test_a_thread_may_poll_while_another_draws(tmp_path: Path) -> None:
     thread.join()
     assert not failures
     assert len(curves) == 60_000
-
-
-def test_memory_is_of_buckets_not_of_records() -> None:
-    records = made(16)
-    buckets = Buckets(4)
-    for begin in range(16):
-        buckets.add(records[begin : begin + 1])
-    assert (buckets.K, len(buckets)) == (4, 4)
-    assert buckets.matrix[decimation.LEAST][0].tolist() == records["loss"].reshape(4, 4).min(axis=1).tolist()
-    assert buckets.matrix[decimation.TOKENS].tolist() == records["tokens"][3::4].tolist()

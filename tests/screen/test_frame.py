@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from pseudo_terminal import PseudoTerminal
 from rich.cells import cell_len
-from strips import HOSTILE, drawn, until
+from strips import HOSTILE, SIZES, drawn, until
 from textual import events
+from textual.widgets._toast import Toast
 
 from workbench.errors import UsageError
 from workbench.screen import app as application
 from workbench.screen import keys
+from workbench.screen.app import Workbench
 from workbench.screen.frame import figures
 from workbench.screen.frame.bars import Footer, StatusLine
 from workbench.screen.frame.slots import BATCH, CHARTS, KNOBS, RUNS, TITLES
@@ -144,6 +146,32 @@ async def test_a_click_on_a_key_of_the_footer_does_what_the_key_does(app: Any) -
         x = footer(pilot).index("? help")
         await pilot.click(Footer, offset=(x + 3, 0))
         await until(pilot, lambda: len(pilot.app.screen_stack) == 2)
+
+
+# ------------------------------------------------------------------------------------------ notices
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("size", SIZES)
+async def test_notices_hide_neither_the_status_line_nor_the_tabs_nor_the_footer(
+    bench: Any, size: tuple[int, int], big: bool
+) -> None:
+    it = bench("to-be")
+    async with Workbench(it, look="dark", big=big).run_test(size=size, notifications=True) as pilot:
+        main = pilot.app.screen
+        for many in (1, 12):
+            for n in range(many):
+                it.tell(f"notice {n} of {many} says what is wrong and what is to be done about it: " * 3, "warning")
+            main.refresh_now("status")
+            await pilot.pause(0.3)
+            at = {
+                y: widget
+                for y in range(size[1])
+                for x in range(size[0])
+                if isinstance(widget := main.get_widget_at(x, y)[0], Toast)
+            }
+            assert min(at) > main.status_line.size.height, "and the tabs below it"
+            assert max(at) < size[1] - 1
 
 
 # ------------------------------------------------------------------------------------------ the palette

@@ -1,179 +1,23 @@
 """The Lesson pane: predict, run, overlay, and the figures beside theory; on the ordinary screen, by its own keys."""
 
 import json
-import os
 import shlex
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pseudo_terminal import PseudoTerminal
 from strips import HOSTILE, SIZES, drawn, until
-from textual.pilot import Pilot
 
+from tests.screen.taught import TAUGHT, Taught, press, session, text
 from workbench.errors import UsageError
 from workbench.lab import lessons
-from workbench.runs import status
 from workbench.runs.events import read_events
-from workbench.screen.app import Workbench
-from workbench.screen.bench.bench import Bench
 from workbench.screen.dialogs.base import Choice
 from workbench.screen.dialogs.lessons import Lessons
 from workbench.screen.frame.bars import Footer
 from workbench.screen.frame.slots import BATCH, CHARTS, KNOBS, LAB, LESSON, RUNS, TITLES, slots
-from workbench.screen.lesson.session import Session
-from workbench.screen.lesson.work import loaded
-
-PRESET = """\
-name = "small"
-[data]
-text = '''
-one times one is one.
-two times two is four.
-three times three is nine.
-four times four is sixteen.
-five times five is twenty-five.
-'''
-[batch]
-B = 4
-T = 8
-[model]
-layers = 1
-heads = 1
-width = 16
-[schedule]
-steps = 60
-warmup = 0
-[eval]
-every = 60
-[checkpoint]
-every = 60
-[sample]
-every = 0
-[device]
-name = "cpu"
-threads = 1
-"""
-TAUGHT = """\
-format = 1
-title = "Four and sixteen"
-about = "rows, then two runs"
-preset = "small.toml"
-
-[[part]]
-title = "Rows"
-say = ["A row is T characters\\nfrom anywhere.", "y is x, one character later."]
-show = { pane = "batch", starts = [0, 1, 2, 3] }
-tell = "A step makes {rows.predictions:.0f} predictions."
-[[part.ask]]
-question = "How many predictions does a step make?"
-answer = "rows.predictions"
-[[part.expect]]
-what = "predictions a step"
-figure = "rows.predictions"
-theory = "4 * 8"
-within = 0
-
-[[part]]
-title = "Two batches, the same steps"
-say = "Both begin with the same weights."
-seconds = 8
-show = { pane = "charts", axis = "steps" }
-then = { pane = "charts", axis = "tokens" }
-tell = "It began at {b4.loss[0]:.2f}."
-[[part.ask]]
-question = "The loss at step 0?"
-answer = "ln(corpus.vocab)"
-unit = "nats"
-[[part.ask]]
-question = "Which has seen more at the end?"
-choices = ["B = 4", "B = 16", "both as much"]
-answer = "B = 16"
-[[part.run]]
-name = "b4"
-label = "four at a time"
-set = ["B=4", "steps=400"]
-edit = { at = 300, set = ["lr=2e-3"] }
-[[part.run]]
-name = "b16"
-label = "sixteen at a time"
-set = ["B=16"]
-[[part.expect]]
-what = "loss of B = 4 at step 0"
-figure = "b4.loss[0]"
-theory = "ln(corpus.vocab)"
-within = 0.2
-[[part.expect]]
-what = "steps of B = 16, which are too few"
-figure = "b16.steps"
-at_least = 61
-
-[[part]]
-title = "What is planned"
-say = "No run: arithmetic alone."
-uses = ["b16"]
-show = { pane = "knobs", whole = true }
-[[part.word]]
-word = "plan"
-[[part.expect]]
-what = "tokens a step"
-figure = "plan.tokens_per_step"
-theory = "4 * 8"
-within = 0
-"""
-
-Taught = Callable[..., AbstractAsyncContextManager[Pilot[int]]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "small.toml").write_text(PRESET)
-    (tmp_path / "four.toml").write_text(TAUGHT)
-    return tmp_path
-
-
-@pytest.fixture
-def taught(folder: Path, runs_folder: Path) -> Iterator[Taught]:
-    """`async with taught(lesson="four.toml", size=(120, 35), part=1, big=False) as pilot`: a screen with it open."""
-
-    @asynccontextmanager
-    async def start(
-        lesson: str = "four.toml", *, size: tuple[int, int] = (120, 35), part: int = 1, big: bool = False
-    ) -> AsyncIterator[Pilot[int]]:
-        it = lessons.load(str(folder / lesson) if lesson.endswith(".toml") else lesson)
-        first = it.parts[part - 1]
-        bench = Bench(loaded(first), source=first.source, runs=runs_folder)
-        async with Workbench(bench, look="dark", big=big, lesson=Session(bench, it, part=part)).run_test(
-            size=size
-        ) as pilot:
-            await until(pilot, lambda: bench.text.corpus is not None)
-            yield pilot
-        bench.close()
-
-    yield start
-    for run in runs_folder.glob("*"):
-        found = status.read(run)
-        if found and found.alive():
-            os.kill(found.pid, signal.SIGKILL)
-
-
-def text(pilot: Pilot[int]) -> str:
-    """What the Lesson pane says."""
-    return "\n".join(drawn(pilot.app.screen.lesson))  # type: ignore[attr-defined]
-
-
-def session(pilot: Pilot[int]) -> Session:
-    return pilot.app.screen.lesson.session  # type: ignore[attr-defined, no-any-return]
-
-
-async def press(pilot: Pilot[int], *keys: str) -> None:
-    await pilot.press(*keys)
-    await pilot.pause()
-
 
 # ------------------------------------------------------------------------------------------ where it stands
 
@@ -217,12 +61,12 @@ async def test_a_part_is_gone_through_at_every_size(taught: Taught, size: tuple[
         assert "A step makes 32 predictions." in text(pilot)
 
 
-async def test_hostile_text_of_a_lesson_is_drawn_harmless(taught: Taught, folder: Path) -> None:
+async def test_hostile_text_of_a_lesson_is_drawn_harmless(taught: Taught, lesson_folder: Path) -> None:
     quoted = HOSTILE.encode("unicode_escape").decode().replace("\\x", "\\u00").replace("\n", "")
     spoilt = (
         TAUGHT.replace("A row is T characters", quoted).replace('"Rows"', f'"{quoted}"').replace("four at a", quoted)
     )
-    (folder / "bad.toml").write_text(spoilt.replace('"B = 4"', f'"{quoted}"'))
+    (lesson_folder / "bad.toml").write_text(spoilt.replace('"B = 4"', f'"{quoted}"'))
     async with taught("bad.toml", size=(80, 24)) as pilot:
         for _ in range(9):
             text(pilot)  # `drawn` checks
@@ -298,8 +142,8 @@ async def test_predict_run_overlay_and_the_figures_beside_theory(taught: Taught,
         assert "Both begin with the same weights." in text(pilot)
 
 
-async def test_what_trains_is_paused_stopped_and_restarted_from_the_lesson(taught: Taught, folder: Path) -> None:
-    (folder / "four.toml").write_text(TAUGHT.replace('"steps=400"', '"steps=400000"'))
+async def test_what_trains_is_paused_stopped_and_restarted_from_the_lesson(taught: Taught, lesson_folder: Path) -> None:
+    (lesson_folder / "four.toml").write_text(TAUGHT.replace('"steps=400"', '"steps=400000"'))
     async with taught(part=2, size=(80, 24)) as pilot:
         bench = pilot.app.bench
         await press(pilot, "enter", "enter", "enter")
@@ -342,11 +186,11 @@ async def test_a_start_is_restarted_and_the_next_run_waits_while_something_else_
         assert bench.run is None
 
 
-async def test_what_a_word_tells_stands_in_the_lab_pane(taught: Taught, folder: Path) -> None:
+async def test_what_a_word_tells_stands_in_the_lab_pane(taught: Taught, lesson_folder: Path) -> None:
     checked = TAUGHT.replace('word = "plan"', 'word = "check"\narguments = ["gradient"]').replace(
         "plan.tokens_", "check."
     )
-    (folder / "four.toml").write_text(checked.replace('pane = "knobs"', 'pane = "lab"'))
+    (lesson_folder / "four.toml").write_text(checked.replace('pane = "knobs"', 'pane = "lab"'))
     async with taught(part=3, size=(120, 35)) as pilot:
         lab = pilot.app.screen.house.pane(LAB)
         assert lab.display
@@ -402,12 +246,12 @@ async def test_the_palette_has_the_lessons_own_commands_only_while_one_is_open(a
     assert next(key.action for key, _ in keys.footer(LESSON, {"ready"})) == "go_on"
 
 
-def test_there_is_no_lesson_without_a_terminal(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_no_lesson_without_a_terminal(lesson_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from workbench import screen
 
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     with pytest.raises(UsageError, match="needs a terminal"):
-        screen.open_lesson(lessons.load(str(folder / "four.toml")))
+        screen.open_lesson(lessons.load(str(lesson_folder / "four.toml")))
 
 
 def test_the_lesson_on_rows_in_a_real_terminal(tmp_path: Path) -> None:

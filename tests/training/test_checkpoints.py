@@ -311,11 +311,35 @@ def test_one_with_damaged_tensors_is_none(run: Path, name: str, damage: Callable
     assert not path.exists()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors"])
+def test_one_bit_that_the_disk_changed_is_noticed(run: Path, name: str) -> None:
+    path = save(run, 3)
+    data = bytearray((path / name).read_bytes())
+    data[-2] ^= 1
+    (path / name).write_bytes(data)
+    with pytest.raises(WorkbenchError, match="not the bytes that were written: its checksum differs; move this"):
+        load_into(last(run), *made())
+    save(run, 3)  # the same step again keeps its tensors, and their sums
+    assert "crc32" in last(run).meta
+
+
+def test_an_earlier_versions_checkpoint_has_no_sums(run: Path) -> None:
+    without_sums(save(run, 3))
+    load_into(last(run), *made())
+
+
+def without_sums(path: Path) -> None:
+    meta = json.loads((path / "meta.json").read_text())
+    del meta["crc32"]
+    (path / "meta.json").write_text(json.dumps(meta))
+
+
 def test_an_optimizers_state_of_other_shapes_is_refused(run: Path) -> None:
     path, other = save(run, 3), save(run, 4)
     _, wide = made(32)
     checkpoints._write_tensors(path / "optimizer.safetensors", wide.state())
     (other / "optimizer.safetensors").write_bytes((path / "optimizer.safetensors").read_bytes())
+    without_sums(other)
     with pytest.raises(WorkbenchError, match="not this model's weights"):
         load_into(last(run), *made())
 

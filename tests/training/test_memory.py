@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from workbench.lab.trial import trial
-from workbench.plan.memory import _EVALUATED, peak
+from workbench.plan.memory import EVALUATED, peak
 from workbench.plan.parameters import total
 from workbench.preset import apply, from_document, pin_context, to_document
 from workbench.training.evaluate import TOKENS_A_BATCH
@@ -71,4 +71,4 @@ def test_within_ten_percent_of_what_is_measured(
 
 
 def test_evaluation_is_as_large_as_the_estimate_takes_it_to_be() -> None:
-    assert _EVALUATED == TOKENS_A_BATCH
+    assert EVALUATED == TOKENS_A_BATCH

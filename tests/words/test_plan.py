@@ -293,3 +293,22 @@ def test_a_preset_from_stdin_and_no_torch(workbench: "Command") -> None:
     told, torch = ran.stdout.splitlines()
     assert json.loads(told)["accum"] == 2
     assert torch == "False"
+
+
+def test_totals_alone_take_no_option_of_a_plan_and_beside_one_all_of_them(capsys: Shown, tmp_path: Path) -> None:
+    assert cli.main(["plan", "--totals"]) == 0
+    assert "524,288" in capsys.readouterr().out
+    assert cli.main(["plan", "--totals", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["type"] == "totals"
+    for words, named in (
+        ("--tokens 16384 --B 8", "--tokens, --B"), ("--world 2", "--world"), ("--set lr=0.1", "--set"),
+        ("--T 8 --accum 2 --rate 5", "--T, --accum, --rate"), ("--scale none --derive", "--scale, --derive"),
+        ("--save here.toml --force", "--save, --force"), ("--runs-dir here", "--runs-dir"),
+    ):  # fmt: skip
+        said = refused(capsys, "--totals", *words.split())
+        assert sorted(said.partition(":")[2].partition(":")[0].split(", ")) == sorted(f" {named}".split(", ")), said
+        assert "PRESET" in said
+    assert not (tmp_path / "here.toml").exists()
+    path = tiny(tmp_path / "tiny.toml")
+    told = plan(capsys, path, "--totals", "--tokens", "64", "--T", "8", "--B", "4", "--set", "lr=0.01")
+    assert (told["accum"], bool(told["totals"])) == (2, True)

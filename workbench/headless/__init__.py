@@ -43,8 +43,10 @@ class Telling:
 def train(loaded: presets.Loaded, *, runs: str | None = None, telling: Telling) -> int:
     """`workbench --headless PRESET`. Returns the exit code."""
 
+    folder = directory.runs_folder(runs)  # refused before torch, which takes seconds
+
     def start(worker: Any, **common: Any) -> "Outcome":
-        outcome: Outcome = worker.new(loaded.preset, directory.runs_folder(runs), **common)
+        outcome: Outcome = worker.new(loaded.preset, folder, **common)
         return outcome
 
     return _foreground(start, loaded.preset, telling)
@@ -85,8 +87,9 @@ def resume(run: Path, changes: dict[str, Any], *, telling: Telling, re_resolve: 
 def replay(run: Path, *, runs: str | None, name: str | None, telling: Telling, re_resolve: bool = False) -> int:
     """`workbench replay RUN`: the same run again, as a new one. Returns the exit code."""
 
+    folder = directory.runs_folder(runs)
+
     def start(worker: Any, **common: Any) -> "Outcome":
-        folder = directory.runs_folder(runs)
         outcome: Outcome = worker.replay(run, folder, name=name, re_resolve=re_resolve, **common)
         return outcome
 

@@ -3,6 +3,7 @@
 import sys
 from argparse import Namespace
 
+from workbench.data.visible import visible
 from workbench.headless.lines import narrate
 from workbench.runs.files import dump
 from workbench.runs.launch import Launch
@@ -21,7 +22,7 @@ def start(a: Namespace) -> int:
         narrate(launch.error)
         return launch.ended or 0
     if launch.run:
-        name = launch.run.name
+        name = visible(launch.run.name)
         told, code = f"{name}: trains on as process {launch.pid}; `workbench stop {name}` ends it", 0
     else:  # there was nothing to start, and it said so
         told = f"done already, {begun['step']:,} steps" if begun["type"] == "end" else f"goes on at {begun['step']:,}"

@@ -11,6 +11,7 @@ from typing import TextIO
 
 from workbench.data.visible import visible
 from workbench.runs import launch
+from workbench.streams import drop
 
 MOST = 1_000_000
 """Lines that wait for a slow reader: some 300 MB of `--json`. Beyond them training waits for it."""
@@ -91,6 +92,7 @@ class Lines:
                     self._out.flush()
                 except (OSError, ValueError):
                     self._gone = True
+                    drop(self._out)
 
 
 class Preparing:

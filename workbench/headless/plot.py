@@ -12,24 +12,30 @@ from workbench.runs.records import StepReader
 
 def loss_plot(run: Path, *, height: int = 16) -> list[str]:
     """The mean loss of each column's steps, and the validation losses, as lines; none for less than two records."""
-    losses = StepReader(run).read()["loss"]
-    finite = np.isfinite(losses)
-    if finite.sum() < 2:
+    reader, width = StepReader(run), max(40, min(shutil.get_terminal_size().columns - 1, 110))
+    n = len(reader)
+    columns = min(2 * width, n)
+    count, step, loss = np.zeros((3, columns))
+    for records in reader.pieces(0, n):
+        finite = records[np.isfinite(records["loss"])]
+        where = (finite["step"] * np.uint64(columns) // np.uint64(n)).astype(np.intp)
+        for of_columns, values in ((count, None), (step, finite["step"]), (loss, finite["loss"])):
+            of_columns += np.bincount(where, values, columns)
+    if count.sum() < 2:
         return []
     import plotext  # half a second that only this plot needs
 
-    width = max(40, min(shutil.get_terminal_size().columns - 1, 110))
-    columns = np.array_split(np.flatnonzero(finite), min(2 * width, int(finite.sum())))
+    there = count > 0
+    count, step, loss = count[there], step[there], loss[there]
     plotext.clear_figure()
     plotext.plot_size(width, height)
     plotext.theme("clear")
-    steps = [float(c.mean()) for c in columns]
-    plotext.plot(steps, [float(losses[c].mean()) for c in columns], marker="braille", label="train")
+    plotext.plot((step / count).tolist(), (loss / count).tolist(), marker="braille", label="train")
     evals = [e for e in read_events(run) if e["type"] == "eval" and e.get("val_loss") is not None]
     if evals:
         plotext.scatter([e["step"] for e in evals], [e["val_loss"] for e in evals], marker="o", label="validation")
-    ticks = [round(part * len(losses) / 4) for part in range(5)]
-    plotext.xlim(0, len(losses))
+    ticks = [round(part * n / 4) for part in range(5)]
+    plotext.xlim(0, n)
     plotext.xticks(ticks, [f"{tick:,}" for tick in ticks])
     plotext.xlabel("step")
     plotext.title("loss, nats")

@@ -268,7 +268,7 @@ def _judged(given: Sequence[tuple[Group, list[float]]], metric: str, at: float |
         elif noise is None:
             said = "one seed: no spread measured"
         else:
-            said = "within noise" if abs(gap) <= noise else f"lower by {abs(gap):.4f}"
+            said = "within noise" if abs(gap) <= noise else f"lower by {nats(abs(gap))}"
         out.append(Verdict(lower.label, higher.label, metric, at, abs(gap), noise, said))
     return out
 
@@ -327,6 +327,11 @@ def _sentences(c: Comparison) -> list[str]:
     elif c.verdicts:
         out.append("one seed: no spread measured, so no gap here can be told from noise; --seeds 3 measures it")
     return out
+
+
+def nats(gap: float) -> str:
+    """A gap or a spread as it is written: four decimals, and never a zero that is none."""
+    return "less than 0.0001" if 0 < gap < 0.00005 else f"{gap:.4f}" if gap else "0"
 
 
 def place(x: float) -> str:

@@ -1,11 +1,10 @@
-"""What a run measured, in numbers that have names. Records are read in pieces: a million of them take little memory.
+"""What a run measured, in numbers that have names. Records are read in pieces: ten million of them take no memory.
 
 A figure that does not exist (no validation split, no records, a loss that is not finite) is left out of `figures`,
 and None from the other functions. The test split is never among them.
 """
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from workbench.runs.records import CLIPPED, SPIKE, Records, StepReader
 
 MOST = 500
 """Records at a run's end that its loss and its noise are told from, at most."""
-_PIECE = 32_768
 
 
 def last_records(n: int) -> int:
@@ -59,7 +57,7 @@ def _of_records(run: Path, events: list[Event], reader: StepReader, n: int) -> d
     first, last = reader.read(0, 1)[0], reader.read(n - 1, n)[0]
     tokens, seconds = float(last["tokens"]), float(last["time"])
     clip, clipped, coefficient, spikes, lr_max = _clip_at(run, events), 0, 0.0, 0, 0.0
-    for records in _pieces(reader, 0, n):
+    for records in reader.pieces(0, n):
         clipped += int(np.count_nonzero(records["flags"] & CLIPPED))
         spikes += int(np.count_nonzero(records["flags"] & SPIKE))
         coefficient += float(_coefficients(records, clip).sum())
@@ -121,7 +119,7 @@ def pieces_along(run: Path, x: str) -> Iterator[tuple[Numbers, Numbers]]:
     price = spent(settings.started(run), read_events(run), _tokens_at(reader)) if x == "flops" else None
     if x == "flops" and price is None:
         return
-    for records in _pieces(reader, 0, len(reader)):
+    for records in reader.pieces():
         if price is not None:
             along = price.of(records["tokens"])
         else:
@@ -147,18 +145,10 @@ def _evals(events: list[Event]) -> list[Event]:
     return [e for e in events if e.get("type") == "eval"]
 
 
-def _pieces(reader: StepReader, begin: int, end: int) -> Iterator[Records]:
-    for first in range(begin, end, _PIECE):
-        records = reader.read(first, min(first + _PIECE, end))
-        if not len(records):  # cut by a resume in the meantime
-            return
-        yield records
-
-
 def _slice(run: Path, begin: int, end: int | None) -> Iterator[Records]:
     reader = StepReader(run)
     first, last, _ = slice(begin, end).indices(len(reader))
-    return _pieces(reader, first, last)
+    return reader.pieces(first, last)
 
 
 def _tokens_at(reader: StepReader) -> Callable[[int], float]:
@@ -182,10 +172,7 @@ def _clip_at(run: Path, events: list[Event]) -> tuple[list[int], list[float]]:
 def _coefficients(records: Records, clip: tuple[list[int], list[float]]) -> Numbers:
     """min(1, clip/‖g‖) of each record: 1 where it was not clipped."""
     steps, clips = clip
-    if len(clips) == 1:
-        held: Numbers | float = clips[0]
-    else:
-        held = np.array([clips[bisect_right(steps, int(s)) - 1] for s in records["step"]])
+    held = np.array(clips)[np.searchsorted(steps, records["step"].astype(np.int64), "right") - 1]
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = np.minimum(held / records["grad_norm"], 1.0)
     return np.where((records["flags"] & CLIPPED != 0) & np.isfinite(scaled), scaled, 1.0)

@@ -33,7 +33,7 @@ _ROUNDED = 2
 """Bytes of a weight's copy in bf16."""
 _IDS = 2 * 8
 """Bytes of a position of x and of y."""
-_EVALUATED = 4096
+EVALUATED = 4096
 """Positions that evaluation puts through the model at once: `training.evaluate.TOKENS_A_BATCH`."""
 _BUFFERS = 1024 * 1024
 """Half-used pages, tensors too small to list: measured, not counted."""
@@ -89,8 +89,8 @@ class _Training:
         self.parameters = total(itemise(preset.model, vocab, T))
         self.tokens, self.asked = B * T, B if windows else B * T
         # With windows each of the positions brings its T tokens along.
-        self.eval_tokens = _EVALUATED * T if windows else max(1, _EVALUATED // T) * T
-        self.eval_asked = _EVALUATED if windows else self.eval_tokens
+        self.eval_tokens = EVALUATED * T if windows else max(1, EVALUATED // T) * T
+        self.eval_asked = EVALUATED if windows else self.eval_tokens
         self.from_before = self.parameters if preset.batch.accum > 1 else 0
         """Gradients of the micro-batches before this one, in numbers."""
         # Each matmul and both its gradients; what has evaluation's size is there in any case, as the library itself is.

@@ -158,7 +158,7 @@ class Inbox:
         """What lies there now; each is still there until `remove`."""
         try:
             names = sorted(e.name for e in os.scandir(self._folder) if e.name.endswith(".json"))
-        except FileNotFoundError:
+        except OSError:  # away, or nobody can say: what waits there is heard when it is back
             return []
         return [self._parse(name) for name in names if not name.startswith(".")]
 

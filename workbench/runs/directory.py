@@ -22,6 +22,10 @@ from workbench.runs.files import DIRECTORY_MODE, replace, replace_json, sync_dir
 
 _DATED = re.compile(r"-\d{8}-\d{6}(-\d+)?$")
 """What a run's directory has behind its name: when it began."""
+_WRITTEN = (
+    "commands", "checkpoints", "inspect", "steps.bin", "steps.json", "events.jsonl", "status.json", "resolved.json",
+    "worker.log", "lock",
+)  # fmt: skip
 _ASIDE = ".new-"
 """How a run's directory is called until it is whole."""
 
@@ -35,7 +39,14 @@ class Listed(NamedTuple):
 
 
 def runs_folder(given: str | None = None) -> Path:
-    return Path(os.path.expanduser(given or os.environ.get("WORKBENCH_RUNS") or "runs")).absolute()
+    named = Path(os.path.expanduser(given or os.environ.get("WORKBENCH_RUNS") or "runs"))
+    try:
+        return named.absolute()
+    except FileNotFoundError:
+        raise UsageError(
+            f"the working directory is gone, so {str(named)!r} is nowhere: go to one that is there, or name the runs "
+            "with a whole path"
+        ) from None
 
 
 def create(folder: Path, name: str, preset_toml: str, documents: Mapping[str, dict[str, Any]] | None = None) -> Path:
@@ -101,6 +112,20 @@ def is_run(path: Path) -> bool:
         return (path / "preset.toml").is_file() and (path / "commands").is_dir()
     except OSError:  # a name too long to be one, a folder that may not be looked into
         return False
+
+
+def check_own(run: Path) -> None:
+    """Raise WorkbenchError where a name that a worker writes, cuts or removes under is a symbolic link.
+
+    A run directory may come from anywhere, and its links lead anywhere: `commands` into a folder whose JSON files would
+    be answered and removed, `checkpoints` into another run's, `steps.bin` to a file that would be cut.
+    """
+    for name in _WRITTEN:
+        if (path := run / name).is_symlink():
+            raise WorkbenchError(
+                f"{path}: a symbolic link, and a worker would write or remove what it leads to; "
+                "put the thing itself in its place, or keep all of the runs elsewhere with --runs-dir"
+            )
 
 
 def listed(folder: Path) -> list[Listed]:

@@ -84,6 +84,11 @@ class EventReader:
         self.dropped: list[Event] = []
         """What resumes have taken back, in the order in which it was written."""
 
+    @property
+    def length(self) -> int:
+        """How many bytes of the file have been read, in whole lines."""
+        return self._offset
+
     def poll(self) -> list[Event]:
         """Read what is new, and return all events that count."""
         for end, document in self._lines():

@@ -60,7 +60,7 @@ def overwrite_json(path: Path, document: dict[str, Any]) -> None:
     A reader may see it half-way. OSError where it does not fit.
     """
     data = (dump(document) + "\n").encode("ascii")
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         about = os.fstat(fd)
         if len(data) > about.st_blocks * 512:
@@ -76,7 +76,7 @@ class Appended:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, FILE_MODE)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         self._pending = bytearray()
         self._lock = threading.Lock()
 
@@ -188,7 +188,7 @@ class Lock:
 
     def acquire(self) -> bool:
         """False if another process holds it."""
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

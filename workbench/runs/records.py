@@ -7,6 +7,8 @@ never needs a lock and a torn last record is simply not there yet.
 import os
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,8 @@ _PACKED = struct.Struct("<3Q5d5I")  # DTYPE, for one record at a time: five time
 assert _PACKED.size == DTYPE.itemsize
 _PLAIN, _FIELDS = re.compile(r"[<>|=]?(u[1248]|i[1248]|f[248]|b1|\?)"), 256
 """What a record's field may be, in any version, and how many there may be: a record is a few hundred bytes."""
+PIECE = 8_192
+"""Records read at once: with what is made of them they fit in a core's cache, and the heap does not grow."""
 
 Records = npt.NDArray[np.void]
 
@@ -95,16 +99,54 @@ class StepReader:
     def read(self, begin: int = 0, end: int | None = None) -> Records:
         """Records begin … end−1 (all that are there by default), as a structured array."""
         end = len(self) if end is None else min(end, len(self))
-        if end <= begin:
-            return np.empty(0, self.dtype)
-        size = self.dtype.itemsize
+        with self.open() as window:
+            return window.read(begin, end)
+
+    @contextmanager
+    def open(self) -> Iterator["Window"]:
+        """The file held open, for many reads one after the other. Without a file there are no records."""
+        with ExitStack() as stack:
+            file = -1
+            try:
+                file = stack.enter_context(opened(self._path)).fileno()  # without the buffer: what is there now
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                raise WorkbenchError(f"{self._path}: cannot be read ({error.strerror})") from None
+            yield Window(self._path, file, self.dtype)
+
+    def pieces(self, begin: int = 0, end: int | None = None, size: int = PIECE) -> Iterator[Records]:
+        """Records begin … end−1 (all that are there by default), `size` at a time, each piece gone with the next:
+        a run of any length is read in one piece's memory."""
+        end = len(self) if end is None else end
+        with self.open() as window:
+            while begin < end and len(records := window.read(begin, min(begin + size, end))):
+                yield records
+                begin += len(records)
+
+
+class Window:
+    """steps.bin, open: what is read lies in one piece of memory, which the next read uses again."""
+
+    def __init__(self, path: Path, file: int, dtype: "np.dtype[np.void]") -> None:
+        self._path, self._file, self._dtype = path, file, dtype
+        self._memory = np.empty(0, dtype)
+        self._count = np.empty(0, np.uint64)
+
+    def read(self, begin: int, end: int) -> Records:
+        """Records begin … end−1, or as many as are there. WorkbenchError where they are not those."""
+        n = end - begin
+        if n <= 0 or self._file < 0:
+            return self._memory[:0]
+        if n > len(self._memory):
+            self._memory, self._count = np.empty(n, self._dtype), np.arange(n, dtype=np.uint64)
         try:
-            with opened(self._path) as file:
-                data = os.pread(file.fileno(), (end - begin) * size, begin * size)
+            os.lseek(self._file, begin * self._dtype.itemsize, os.SEEK_SET)
+            read = os.readv(self._file, [self._memory[:n].view(np.uint8).data])
         except OSError as error:
             raise WorkbenchError(f"{self._path}: cannot be read ({error.strerror})") from None
-        records = np.frombuffer(data[: len(data) // size * size], dtype=self.dtype)
-        strange = np.flatnonzero(records["step"] != np.arange(begin, begin + len(records), dtype=np.uint64))
+        records = self._memory[: read // self._dtype.itemsize]
+        strange = np.flatnonzero(records["step"] - np.uint64(begin) != self._count[: len(records)])
         if len(strange):
             at = int(strange[0])
             raise WorkbenchError(

@@ -1,8 +1,10 @@
 """The application: themes, and the one screen that everything is on."""
 
+import contextlib
 import gc
 import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from textual.app import App
 from textual.command import CommandPalette, Provider
 from textual.screen import Screen
 
+from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.screen.bench.bench import Bench
 from workbench.screen.frame.link import Link
@@ -49,7 +52,8 @@ class Workbench(App[int]):
         theme = TERMINAL if colourless else LOOKS[look] if look else TERMINAL if few else DARK
         # Said before Textual makes its filters: it would turn the terminal's own colours into others.
         super().__init__(driver_class=Link, ansi_color=theme == TERMINAL)
-        self.bench, self.big, self._lesson = bench, big, lesson
+        self.bench, self.big, self._look, self._lesson = bench, big, look, lesson
+        self._main: Main | None = None
         self._colourless = colourless
         for known in THEMES:
             self.register_theme(known)
@@ -83,7 +87,17 @@ class Workbench(App[int]):
         self.refresh()
 
     def get_default_screen(self) -> Screen[None]:
-        return Main(self.bench, big=self.big, lesson=self._lesson)
+        self._main = Main(self.bench, big=self.big, lesson=self._lesson)
+        return self._main
+
+    def command_of_lesson(self) -> list[str]:
+        """The words that go on with the lesson that is open, where it has not come to its end; else nothing."""
+        pane = self._main.lesson if self._main else None
+        if pane is None or (part := pane.session.left_at) is None:
+            return []
+        from workbench.screen.bench.command import command_of_lesson
+
+        return command_of_lesson(pane.session.lesson, part, runs=self.bench.runs, look=self._look, big=self.big)
 
     def action_command_palette(self) -> None:
         """Over the one screen alone: none of its commands means anything while a dialog asks."""
@@ -111,10 +125,14 @@ def check_terminal() -> None:
 
 
 def run(bench: Bench, *, look: str | None = None, big: bool = False, lesson: "Session | None" = None) -> int:
-    """The screen, until it is left. Returns the exit code."""
+    """The screen, until it is left; then how a lesson goes on, on stderr. Returns the exit code."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup too: without its terminal nobody could leave it
     app = Workbench(bench, look=look, big=big, lesson=lesson)
     try:
-        return app.run() or app.return_code or 0
+        code = app.run() or app.return_code or 0
     finally:
         bench.close()
+    if words := app.command_of_lesson():
+        with contextlib.suppress(OSError):  # the terminal may be what has gone
+            print(f"workbench: this goes on with the lesson: {visible(shlex.join(words))}", file=sys.stderr)
+    return code

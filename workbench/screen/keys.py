@@ -59,7 +59,7 @@ KEYS = (
     Key("ctrl+l", "^l", "draw_anew", "draw anew", "draw the whole screen again, after something else wrote on it"),
     Key("tab", "tab", "cycle(1)", "next", "the next pane"),
     Key("shift+tab", "⇧tab", "cycle(-1)", "previous", "the pane before"),
-    Key("escape", "esc", "leave", "leave", "leave what was entered; whole screen back"),
+    Key("escape", "esc", "leave", "leave", "leave what was entered; whole screen back", rank=3),
     Key("ctrl+p", "^p", "command_palette", "palette", "every command, searched by name", rank=9),
     Key("question_mark", "?", "help", "help", "the keys, on a page; on a knob, what it means", rank=3),
     Key("ctrl+z", "^z", "to_shell", "to the shell", "back to the shell for a while; `fg` comes back here"),
@@ -129,7 +129,7 @@ KEYS = (
     Key("s", "s", "view('sweep')", "sweep", "runs for every value of a key", (LAB,), 9),
     Key("m", "m", "view('compare')", "compare", "the open run and those over it", (LAB,), 9),
     Key("enter,right", "enter", "go_on", "go on", "the next page; start the runs; the next part", (LESSON,), 1),
-    Key("space", "space", "go_on(True)", "go on", "the same; while the part's run trains: pause it", (LESSON,)),
+    Key("space", "space", "go_on(True)", "go on", "the same; while the part's run trains: pause it", (LESSON,), 1),
     Key("left", "←", "go_back", "back", "the page before", (LESSON,), 2),
     Key("r", "r", "restart", "restart", "this part from its beginning: its runs are forgotten", (LESSON,), 3),
     Key("x", "x", "axis", "axis", "the charts' x: steps, tokens, time, FLOPs", (LESSON,), 6),
@@ -153,13 +153,15 @@ _OF_USE = {
     "culprit": ("culprit",), "apply": ("staged",), "discard": ("staged",),
     "undo": ("undo",), "redo": ("redo",), "shade": _ALIVE, "sample": _ALIVE, "follow": ("run",), "inspect": ("run",),
     "zoom": ("run",), "smooth": ("run",), "overlay": ("run",), "rows": ("run",), "scrub(-1)": ("run",),
-    "space": ("ready", "over", *_ALIVE), "lesson": ("lesson",),
+    "space": ("ready", "over", *_ALIVE), "lesson": ("lesson",), "leave": ("asks",), "go_on(True)": ("trains", "halted"),
     "next_rule": ("scaled",), "hold": ("plan",), "measure": ("measures",), "end": ("asking",),
     "take": ("takes", "staged"), "view('plan')": ("fit", "check", "sweep", "compare"),
     "view('fit')": ("plan", "check", "sweep", "compare"), "view('check')": ("plan", "fit", "sweep", "compare"),
     "view('sweep')": ("plan", "fit", "check", "compare"), "view('compare')": ("plan", "fit", "check", "sweep"),
 }  # fmt: skip
 """By action: the footer leaves it out unless one of these is so (see `footer`)."""
+_OF_NO_USE = {"go_on": "waits"}
+"""By action: the footer leaves it out while this is so."""
 _CALLED_FOR = {
     "one_step": "paused", "micro": "paused", "stop": "starting", "resume": "resumable", "mend": "offered",
     "culprit": "culprit", "apply": "staged",
@@ -172,6 +174,9 @@ _CALLED = {
     "stop": {"starting": "cancel the start"},
     "whole": {"whole": "all panes"},
     "take": {"takes": "to the knobs", "staged": "apply"},
+    "leave": {"asks": "leave the question"},
+    "go_on": {"rests": "answer it", "blank": "skip", "asks": "answer"},
+    "go_on(True)": {"trains": "pause", "halted": "go on"},
 }
 """By action: what the footer calls it while something is so; else its own label."""
 ALWAYS = ("help", "leave_screen")
@@ -184,7 +189,8 @@ def footer(pane: int, now: Collection[str]) -> list[tuple[Key, str]]:
 
     `now` is what is so: "ready", "starting", "running", "paused" or "over" (and "done"), with those of "run" (one is
     open), "resumable", "checkpoint", "staged", "undo", "redo", "whole", "lesson" (one is open elsewhere) and
-    "read-only" that are.
+    "read-only" that are, and what the pane says of itself. While it "asks", what is typed answers: no character is a
+    key of its own but the help's.
     """
     own = {key.keys for key in KEYS if pane in key.panes}
     found = [
@@ -193,9 +199,11 @@ def footer(pane: int, now: Collection[str]) -> list[tuple[Key, str]]:
         if key.rank
         and (pane in key.panes if key.panes else key.keys not in own)
         and (key.action not in _OF_USE or any(it in now for it in _OF_USE[key.action]))
+        and _OF_NO_USE.get(key.action) not in now
+        and not ("asks" in now and len(key.shown) == 1 and key.shown.isascii() and key.shown != "?")
         and not (key.steers and "read-only" in now)
     ]
-    found.sort(key=lambda key: (key.action != "space", _CALLED_FOR.get(key.action) not in now, key.rank))
+    found.sort(key=lambda key: (key.keys != "space", _CALLED_FOR.get(key.action) not in now, key.rank))
     return [
         (key, next((name for it, name in _CALLED.get(key.action, {}).items() if it in now), key.label)) for key in found
     ]

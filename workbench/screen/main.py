@@ -92,7 +92,9 @@ class Main(Acts, Screen[None]):
 
     def _fit(self) -> None:
         """The status area has more rows where there is room for large figures, and they are wanted."""
-        self.status_line.styles.height = self.status_line.rows(self.size.width, self.size.height)
+        rows = self.status_line.rows(self.size.width, self.size.height)
+        self.status_line.styles.height = rows
+        self.set_class(rows > 1, "-figures")
 
     @property
     def _first(self) -> int:
@@ -139,7 +141,8 @@ class Main(Acts, Screen[None]):
             self._looked_at = looked
             self._pending.add("looked")
         self._pending |= message.changed
-        if "status" in message.changed or (self.bench.run is not None and self.bench.run.state != "running"):
+        run = self.bench.run  # what a long run has so far is drawn in its turn, at the next tick
+        if "status" in message.changed or (run and run.state != "running" and not run.curves.behind):
             self._tell_notices()
             now, self._pending = self._pending, set()
             self.heard(now)
@@ -151,7 +154,7 @@ class Main(Acts, Screen[None]):
         with self.app.batch_update():
             if changed & {"status", "records", "launch", "run", "knobs", "text"}:
                 self.status_line.redraw()
-            if changed & {"status", "launch", "run", "knobs", "text"}:
+            if changed & {"status", "launch", "run", "knobs", "text", "lesson"}:
                 self.footer.redraw()
             for pane in self.house.shown():
                 pane.heard(changed)
@@ -245,7 +248,8 @@ class Main(Acts, Screen[None]):
     # ------------------------------------------------------------------------------- panes and keys
 
     def pane_focused(self, number: int) -> None:
-        self.footer.facts = self.house.pane(number).facts
+        pane = self.house.pane(number)
+        self.footer.facts, self.footer.waits = pane.facts, pane.waits
         self.footer.show(number, whole=self.house.whole, lesson=self.lesson is not None and number != LESSON)
 
     def action_pane(self, number: int) -> None:

@@ -56,6 +56,10 @@ class Pane(Lined, can_focus=True):
         """What is so in it, for the footer to choose its keys by."""
         return set()
 
+    def waits(self) -> str:
+        """What it waits for where no key of its own goes on, in words for the footer."""
+        return ""
+
     def leave(self) -> bool:
         """Escape was pressed: leave a mode, if there is one to leave."""
         return False

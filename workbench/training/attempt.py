@@ -7,14 +7,14 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from workbench import preset as presets
 from workbench.data.corpus import Corpus
 from workbench.errors import WorkbenchError, out_of_memory
 from workbench.plan.arithmetic import steps_per_epoch, tokens_per_step
 from workbench.preset import Preset
-from workbench.runs import FORMAT
+from workbench.runs import FORMAT, status
 from workbench.runs.commands import Command, Inbox
 from workbench.runs.files import FILE_MODE, replace_json
 from workbench.runs.signals import Interrupted, Signals
@@ -70,8 +70,38 @@ def work(
             except Rewind as rewind:
                 rewound = rewind.command
                 gait = gait.again()
-                beginning = history.from_run(run, state="rewound", extra={}, forget_edits=True)
+                shortage.released(rewind, prepared.optimizer, prepared.resolved)
+            try:  # the weights that it had are let go first: there may be no room for two
+                del prepared.model, prepared.optimizer
+                last, beginning = beginning, history.from_run(run, state="rewound", extra={}, forget_edits=True)
                 prepared.model, prepared.optimizer = built(beginning, prepared.corpus, prepared.resolved)
+            except Exception as error:  # noqa: BLE001 - whatever it was, the run says how it ended
+                return _cannot_go_back(run, last, rewound, narrators, error)
+
+
+def _cannot_go_back(
+    run: Path, last: Beginning, command: Command, narrators: list[Narrator], error: Exception
+) -> Outcome:
+    """The last words of a run that was told to rewind and could not. Nothing was cut, so a resume can try again."""
+    there = status.read(run)
+    if out_of_memory(error):
+        outcome, reason = Outcome("out-of-memory", 4), "out of memory while going back to the last checkpoint"
+    else:
+        outcome, reason = _told(error)
+        if not isinstance(error, WorkbenchError | OSError):
+            _log_traceback(run)
+            reason = f"{type(error).__name__}: {error}; the traceback is in {run / 'worker.log'}"
+    journal = Journal(run, attempt=last.attempt, steps=last.preset.schedule.steps, narrators=narrators)
+    step = there.step if there else last.position.step
+    with contextlib.suppress(OSError):
+        journal.event("answer", step=step, id=command.id, state="refused", reason=reason)
+        Inbox(run).remove(command.id)
+        journal.event(
+            "end", durable=True, state=outcome.state, step=step, val_loss=None, seconds=last.position.time,
+            exit_code=outcome.exit_code, reason=reason,
+        )  # fmt: skip
+    journal.close(state=outcome.state, phase="", step=step, exit_code=outcome.exit_code, reason=reason)
+    return replace(outcome, reason=reason)
 
 
 def built(beginning: Beginning, corpus: Corpus, resolved: Resolved) -> tuple[Model, Optimizer]:
@@ -97,14 +127,19 @@ def _attempt(
 ) -> Outcome:
     preset = presets.pin_context(beginning.preset)
     corpus, resolved, model, optimizer = prepared.corpus, prepared.resolved, prepared.model, prepared.optimizer
-    checkpoints.forget_after(run, beginning.position.step)
     answered = history.answered_ids(run)
-    journal = Journal(run, attempt=beginning.attempt, steps=preset.schedule.steps, narrators=narrators)
+    try:
+        journal = Journal(run, attempt=beginning.attempt, steps=preset.schedule.steps, narrators=narrators)
+    except OSError as error:
+        raise WorkbenchError(
+            f"{run}: cannot be written ({what(error)}); nothing was changed: mend that, then `workbench resume` it"
+        ) from None
     outcome = Outcome("failed", 1)
     reason = ""
     loop: Loop | None = None
     try:
         _resolve_once(run, beginning, resolved, corpus)
+        checkpoints.forget_after(run, beginning.position.step)
         journal.cut(beginning.records)
         position = beginning.position
         journal.time = position.time
@@ -276,8 +311,7 @@ def _say_resume(journal: Journal, run: Path, beginning: Beginning) -> None:
 @contextlib.contextmanager
 def _log(run: Path) -> Iterator[None]:
     """worker.log takes the dump of a crash that Python cannot report."""
-    fd = os.open(run / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
-    with os.fdopen(fd, "w") as file:
+    with _open_log(run) as file:
         faulthandler.enable(file)
         try:
             yield
@@ -285,6 +319,11 @@ def _log(run: Path) -> Iterator[None]:
             faulthandler.disable()
 
 
+def _open_log(run: Path) -> TextIO:
+    fd = os.open(run / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
+    return os.fdopen(fd, "w")
+
+
 def _log_traceback(run: Path) -> None:
-    with contextlib.suppress(OSError), (run / "worker.log").open("a") as file:
+    with contextlib.suppress(OSError), _open_log(run) as file:
         traceback.print_exc(file=file)

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -38,6 +39,7 @@ from workbench.training.optimizers import Optimizer
 from workbench.training.position import Position
 
 Meta = dict[str, Any]
+_PIECE = 2**20
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.ELOOP)
 """There is no such file. What else keeps one from being read may pass, and the file is as good as it was."""
 
@@ -57,10 +59,20 @@ class Checkpoint:
         return None if value is None else float(value)
 
     def model(self) -> dict[str, Tensor]:
-        return _tensors(self.path / "model.safetensors")
+        return self._tensors("model.safetensors")
 
     def optimizer(self) -> dict[str, Tensor]:
-        return _tensors(self.path / "optimizer.safetensors")
+        return self._tensors("optimizer.safetensors")
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        path, written = self.path / name, self.meta.get("crc32", {})
+        tensors = _tensors(path)
+        if name in written and _crc32(path) != written[name]:  # an earlier version's checkpoints have none
+            raise WorkbenchError(
+                f"{path}: not the bytes that were written: its checksum differs; "
+                "move this checkpoint away to go on from the one before"
+            )
+        return tensors
 
     def tokenizer(self) -> Tokenizer:
         """The run's tokenizer: what is needed to sample without its corpus."""
@@ -101,7 +113,11 @@ def _whole(path: Path) -> Checkpoint | None:
         for file in tensors:
             with _refusals(file), safe_open(file, "pt"):  # its header, held against the file's length
                 pass
-        sound = vocabulary.count(meta.get("step")) and vocabulary.number(meta.get("val_loss"))
+        sound = (
+            vocabulary.count(meta.get("step"))
+            and vocabulary.number(meta.get("val_loss"))
+            and isinstance(meta.get("crc32", {}), dict)
+        )
         return Checkpoint(path, meta) if sound else None
     except NewerFormat:  # nothing is missing: going back to an earlier one would throw away what is good
         raise
@@ -169,8 +185,8 @@ def write(
     """Save step `step`. `meta` is called when the tensors are on the disk and returns what meta.json will hold:
     it is there that the logs are synced and measured."""
     path = folder_of(run) / f"step-{step:08d}"
-    if _whole(path):  # the same step has the same tensors: only where the logs and settings stand can differ
-        replace_json(path / "meta.json", _complete(meta(), step), durable=True)
+    if _is_there(path) and (same := _whole(path)):  # the same step has the same tensors: only meta.json can differ
+        replace_json(path / "meta.json", _complete(meta(), step, same.meta.get("crc32", {})), durable=True)
         return path
     shutil.rmtree(path, ignore_errors=True)  # one that cannot be read is none
     aside = folder_of(run) / f".{path.name}.{secrets.token_hex(4)}"
@@ -179,7 +195,8 @@ def write(
         _write_tensors(aside / "model.safetensors", model.state_dict())
         _write_tensors(aside / "optimizer.safetensors", optimizer.state())
         replace_json(aside / "tokenizer.json", {**tokenizer.to_json(), "format": FORMAT}, durable=True)
-        replace_json(aside / "meta.json", _complete(meta(), step), durable=True)
+        crc32 = {name: _crc32(aside / name) for name in ("model.safetensors", "optimizer.safetensors")}
+        replace_json(aside / "meta.json", _complete(meta(), step, crc32), durable=True)
         aside.rename(path)
         sync_directory(path.parent)
     except BaseException:
@@ -188,8 +205,26 @@ def write(
     return path
 
 
-def _complete(meta: Meta, step: int) -> Meta:
-    return {"format": FORMAT, **meta, "step": step}
+def _is_there(path: Path) -> bool:
+    """OSError where nobody can say, as of a dead mount: that passes."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _complete(meta: Meta, step: int, crc32: dict[str, int]) -> Meta:
+    return {"format": FORMAT, **meta, "step": step, "crc32": crc32}
+
+
+def _crc32(path: Path) -> int:
+    """Of a file's bytes: a disk may give back others than it was given, and safetensors would not know."""
+    sum_ = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            sum_ = zlib.crc32(piece, sum_)
+    return sum_
 
 
 def prune(run: Path) -> None:

@@ -1,5 +1,6 @@
 """Where an attempt begins: at step 0, or where an earlier one left a checkpoint; and which edits it has to repeat."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from workbench import preset as presets
 from workbench.errors import WorkbenchError
 from workbench.preset import Preset
 from workbench.runs import FORMAT, settings, status
-from workbench.runs.events import Event, EventReader, latest, read_events
+from workbench.runs.events import Event, EventReader, latest
 from workbench.runs.files import read_json
 from workbench.training import checkpoints
 from workbench.training.checkpoints import Checkpoint
@@ -81,14 +82,21 @@ def from_run(
         longest = presets.pin_context(beginning.preset).model.context  # what the run began with, whatever T is now
         beginning.preset = live.model_copy(update={"model": live.model.model_copy(update={"context": longest})})
         beginning.records, beginning.events_bytes = int(meta["records"]), int(meta["events_bytes"])
+        beginning.fingerprint = meta["fingerprint"]  # it holds where resolved.json is gone, too
+        _check_length(run, reader, beginning.events_bytes)
         beginning.position = Position.from_json(meta["position"], step=checkpoint.step)
     else:
         beginning.events_bytes = reader.offset_after("start") or 0
     made = [_edit_of(e) for at, e in reader.positions() if at > beginning.events_bytes and e.get("type") == "edit"]
     to_make = _to_make(run, reader, checkpoint, beginning.events_bytes)
-    done = {(edit.step, edit.id) for edit in made}
-    ahead = [edit for edit in to_make if (edit.step, edit.id) not in done]
-    if state in FORGETS or forget_edits:
+    done = Counter((edit.step, edit.id) for edit in made)  # those of two resumes have the same: no id
+    ahead = []
+    for edit in to_make:  # they are made in this order
+        if done[edit.step, edit.id]:
+            done[edit.step, edit.id] -= 1
+        else:
+            ahead.append(edit)
+    if state in FORGETS or forget_edits or _ended_in(events) in FORGETS:
         beginning.dropped, again = made, ahead
     else:
         again = sorted(made + ahead, key=lambda edit: edit.step)
@@ -112,6 +120,12 @@ def _to_blame(events: list[Event]) -> int | None:
     return int(culprit["record"]) if isinstance(culprit, dict) and culprit.get("what") == "loss" else None
 
 
+def _ended_in(events: list[Event]) -> str:
+    """The state in which the last attempt ended, if it came to say so. status.json tells it no more where a resume was
+    killed, or failed, before its `resume` event took back what is past the checkpoint."""
+    return str((latest(events, "end") or {}).get("state", ""))
+
+
 def of_replay(edits: list[Edit]) -> dict[str, dict[str, Any]]:
     """What a replay's directory is made with: killed before its start event tells its edits, it is still a replay."""
     return {_EDITS: {"format": FORMAT, "edits": [edit.to_json() for edit in edits]}} if edits else {}
@@ -131,9 +145,30 @@ def _to_make(run: Path, reader: EventReader, checkpoint: Checkpoint | None, even
     return [Edit(int(e["step"]), dict(e["changes"]), str(e.get("id", ""))) for e in told]
 
 
+def _check_length(run: Path, reader: EventReader, events_bytes: int) -> None:
+    """Raise WorkbenchError where events that a checkpoint counted on are gone: an edit may be among them."""
+    if reader.length < events_bytes:
+        raise WorkbenchError(
+            f"{run / 'events.jsonl'}: {reader.length:,} bytes, but its checkpoint was made after {events_bytes:,}; "
+            "the file was cut by something else, and edits may be gone with it: put it back to go on"
+        )
+
+
 def edits_of(run: Path) -> list[Edit]:
-    """Every edit that counts, in order: what a replay has to make again."""
-    return [_edit_of(e) for e in read_events(run) if e.get("type") == "edit"]
+    """Every edit that counts, in order: what a replay has to make again. WorkbenchError where some are gone."""
+    reader = EventReader(run)
+    events = reader.poll()
+    if checkpoint := checkpoints.newest(run):
+        _check_length(run, reader, checkpoints.whole(checkpoint)["events_bytes"])
+    return [_edit_of(e) for e in events if e.get("type") == "edit"]
+
+
+def corpus_of(run: Path) -> str | None:
+    """The fingerprint of the corpus that a run was trained on: resolved.json's, or a checkpoint's; None before both."""
+    told: str | None = (_recorded(run) or {}).get("corpus", {}).get("fingerprint")
+    if told is None and (checkpoint := checkpoints.newest(run)):
+        told = str(checkpoints.whole(checkpoint)["fingerprint"])
+    return told
 
 
 def answered_ids(run: Path) -> list[str]:

@@ -288,10 +288,12 @@ class Loop:
             why := shortage.beyond(new, self._corpus.tokenizer.vocab_size, self._resolved)
         ):
             raise UsageError(why)
-        self._journal.event(
-            "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()
-        )
-        self._now.preset, self._now.rows, self.unsaved = new, rows, True
+        try:
+            self._journal.event(
+                "edit", durable=True, step=self.at.step, id=edit.id, changes=changes, base=rows.base.to_json()
+            )
+        finally:  # told to leave while it waits for room: what the journal has taken counts, and a save says so too
+            self._now.preset, self._now.rows, self.unsaved = new, rows, True
         self._journal.tell(steps=new.schedule.steps)
 
 

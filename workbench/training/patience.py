@@ -9,6 +9,7 @@ import errno
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from workbench.errors import WorkbenchError
@@ -63,7 +64,7 @@ class Waiting:
                 journal.event("warning", message=f"training waits: {why}")
             self._between()
             time.sleep(EVERY)
-            if journal.run.is_dir():
+            if not _gone(journal.run):
                 there = time.monotonic()
             elif time.monotonic() - there > GONE_AFTER:
                 raise WorkbenchError(f"{journal.run}: the run's directory is gone")
@@ -78,6 +79,14 @@ class Waiting:
         journal.tell(state=state, phase=phase, reason="")
         journal.event("warning", message=f"training goes on: it waited {time.monotonic() - began:.1f} s")
         return done
+
+
+def _gone(run: Path) -> bool:
+    """Whether there is surely no such directory: one that cannot be asked about (a dead mount) is only away."""
+    try:
+        return not run.is_dir()
+    except OSError:
+        return False
 
 
 def what(error: OSError) -> str:

@@ -26,7 +26,7 @@ from workbench.training import advice, history
 from workbench.training.device import Resolved
 from workbench.training.optimizers import Optimizer
 
-__all__ = ["beyond", "out_of_memory", "released", "told", "too_large"]
+__all__ = ["beyond", "in_all", "out_of_memory", "released", "told", "too_large"]
 
 _MIB = 2**20
 _SHARE, _SPARE = 0.9, 16 * _MIB
@@ -100,8 +100,11 @@ def beyond(preset: Preset, vocab: int, resolved: Resolved) -> str:
     A CPU's memory is promised before it is there: no allocation would be refused, and the kernel would end the process
     (or another one) in the middle of a step.
     """
-    there = psutil.virtual_memory().total
-    if resolved.torch_device.type != "cpu" or (need := _need(preset, vocab, resolved)) <= there * _CERTAIN:
+    there = in_all()
+    moments = memory.moments(preset, vocab, precision=resolved.precision, attention=resolved.attention)
+    evals = preset.eval.every and not 0 < preset.eval.tokens < memory.EVALUATED
+    need = max(total(moment.items) for moment in moments if evals or moment.name != "evaluation")
+    if resolved.torch_device.type != "cpu" or need <= there * _CERTAIN:
         return ""
     b = preset.batch
     words = f"B = {b.B}, T = {b.T}, accum = {b.accum} need about {_size(need)} with this model; this computer has"
@@ -124,6 +127,18 @@ def released(error: BaseException, optimizer: Optimizer, resolved: Resolved) -> 
     with contextlib.suppress(AttributeError, OSError):  # glibc only
         ctypes.CDLL(None).malloc_trim(0)
     return sum(t.numel() * t.element_size() for t in [*optimizer.parameters, *optimizer.state().values()])
+
+
+def in_all() -> int:
+    """Bytes of memory that this process may ever have: the computer's, or what its container or job was given."""
+    limits = [psutil.virtual_memory().total]
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        own = Path("/proc/self/cgroup").read_text().split("0::", 1)[1].splitlines()[0]
+        place = Path("/sys/fs/cgroup") / own.lstrip("/")
+        for folder in (place, *place.parents):
+            if (folder / "memory.max").exists() and (text := (folder / "memory.max").read_text().strip()) != "max":
+                limits.append(int(text))
+    return min(limits)
 
 
 def _fitting(preset: Preset, vocab: int, resolved: Resolved, room: int) -> Preset | None:
@@ -187,7 +202,7 @@ def _room(resolved: Resolved, held: int, most: int) -> tuple[int, str]:
         whole = int(torch.cuda.get_per_process_memory_fraction(device) * card)
         return min(free, whole - torch.cuda.memory_reserved(device)) + held, f"{_size(whole)} on {resolved.device}"
     computer = psutil.virtual_memory()
-    room, words = computer.available, f"{_size(computer.total)} in this computer"
+    room, words = min(computer.available, in_all()), f"{_size(in_all())} in this computer"
     limits = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     limits = [limit for limit in limits if limit != resource.RLIM_INFINITY]
     if limits:

@@ -5,22 +5,22 @@ they write anything.
 """
 
 import contextlib
+import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
-from workbench.data.scan import Progress
+from workbench.data.scan import Progress, silent
 from workbench.errors import DataError, UsageError, WorkbenchError, out_of_memory
 from workbench.plan import parameters
 from workbench.preset import Preset
 from workbench.runs import directory, settings, status
-from workbench.runs.files import Lock
+from workbench.runs.files import Lock, on_a_network
 from workbench.runs.signals import Signals
 from workbench.training import device, history, shortage
 from workbench.training.attempt import Outcome, Prepared, built, work
@@ -73,7 +73,7 @@ def resume(
     re_resolve: bool = False,
 ) -> Outcome:
     """Go on from the last checkpoint, with `extra` (dotted key to value) edited at its step."""
-    with locked(run):
+    with locked(run, progress):
         beginning = history.from_run(run, state=history.state_of(run), extra=extra)
         live = presets.apply(beginning.preset, extra) if extra else beginning.preset
         dead = [key for key in extra if not presets.live_key(key)]
@@ -117,8 +117,7 @@ def replay(
         preset = presets.apply(preset, {"name": name}, source="--name")
     beginning = Beginning(preset, preset, edits=history.edits_of(run))
     beginning.resolved = settings.resolved(run)
-    if beginning.resolved:
-        beginning.fingerprint = beginning.resolved.get("corpus", {}).get("fingerprint")
+    beginning.fingerprint = history.corpus_of(run)
     prepared = prepare(beginning, progress, tell, re_resolve=re_resolve)
     again = directory.create(folder, preset.name, presets.to_toml(preset), history.of_replay(beginning.edits))
     with locked(again):
@@ -162,7 +161,7 @@ def _check_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) 
     """Raise OutOfMemory for what this computer cannot hold: filling it block by block would bring it down."""
     preset = beginning.preset
     count = parameters.total(parameters.itemise(preset.model, vocab, T))
-    there = psutil.virtual_memory().total
+    there = shortage.in_all()
     if 4 * count > there:  # they are drawn on the CPU in fp32, wherever they go
         raise OutOfMemory(
             f"the model does not fit into memory: its {count:,} weights take {4 * count / 2**30:,.0f} GiB, this "
@@ -177,15 +176,37 @@ def _check_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) 
 
 
 @contextlib.contextmanager
-def locked(run: Path) -> Iterator[None]:
-    """Hold the run's lock, or raise Busy: two workers must never write one directory."""
+def locked(run: Path, progress: Progress = silent) -> Iterator[None]:
+    """Hold the run's lock, or raise Busy: two workers must never write one directory.
+
+    A worker on another host may not be held off by it: the file system has no locks, or each host has its own (NFS with
+    nolock, Lustre with localflock). It is heard by its heartbeat, whatever the two wall clocks say.
+    """
+    directory.check_own(run)
     lock = Lock(run / "lock")
     there = status.read(run)
     if not lock.acquire():
         raise Busy(f"{run.name}: another worker has it (pid {there.pid if there else 'unknown'})")
     try:
-        if not lock.supported and there and status.observed(there) in status.LIVE:
-            raise Busy(f"{run.name}: a worker on {there.host} has it, and this file system has no locks")
+        if there and there.state in status.LIVE:
+            alive = there.alive()
+            if alive is None and (not lock.supported or on_a_network(run)):
+                progress(f"listening for a worker on {there.host}", None)
+                alive = _heard(run)
+            if alive and (there.host != socket.gethostname() or not lock.supported):
+                raise Busy(f"{run.name}: a worker on {there.host} has it (pid {there.pid})")
         yield
     finally:
         lock.release()
+
+
+def _heard(run: Path) -> bool:
+    """Whether a worker on another host goes on telling its status: a dead one is silent for half a minute."""
+    watch = status.Watch(run)
+    watch.state()
+    first = watch.status
+    while watch.state() in status.LIVE:
+        if watch.status and first and watch.status.heartbeat != first.heartbeat:
+            return True
+        time.sleep(0.2)
+    return False

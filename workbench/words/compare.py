@@ -8,7 +8,7 @@ from typing import Any
 from workbench import options
 from workbench.data.visible import visible
 from workbench.lab import overlay
-from workbench.lab.compare import XS, Comparison, Verdict, compare, place
+from workbench.lab.compare import XS, Comparison, Verdict, compare, nats, place
 from workbench.runs import directory
 from workbench.runs.files import dump
 
@@ -105,11 +105,11 @@ def _metric(v: Verdict) -> str:
 
 
 def _sentence(v: Verdict) -> str:
-    gap = f"{v.a} is {v.gap:.4f} under {v.b}"
+    gap = f"{v.a} is {nats(v.gap)} under {v.b}" if v.gap else f"{v.a} equals {v.b}"
     if v.spread is None:
         return visible(f"{gap}; {v.verdict}")
     noise = "within noise" if v.verdict == "within noise" else "more than noise"
-    return visible(f"{gap}: {noise} (spread {v.spread:.4f})" if v.gap else f"{v.a} equals {v.b}")
+    return visible(f"{gap}: {noise} (spread {nats(v.spread)})" if v.gap else gap)
 
 
 def _number(value: Any, how: str) -> str:

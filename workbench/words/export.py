@@ -11,8 +11,6 @@ from workbench.runs.events import event, read_events
 from workbench.runs.files import dump
 from workbench.runs.records import StepReader, as_object
 
-_AT_ONCE = 10_000  # records in memory: a run of ten million steps exports in constant memory
-
 
 def csv(run: Path) -> int:
     """One line a step, with a header. A number that is not finite is written as Python and NumPy read it."""
@@ -51,8 +49,7 @@ def jsonl(run: Path) -> int:
 def _steps(run: Path) -> Iterator[dict[str, Any]]:
     windows = presets.load(str(run / "preset.toml")).preset.data.layout == "windows"
     reader = StepReader(run)
-    for begin in range(0, len(reader), _AT_ONCE):
-        records = reader.read(begin, begin + _AT_ONCE)
-        names = records.dtype.names or ()
+    names = reader.dtype.names or ()
+    for records in reader.pieces():
         for record in records.tolist():
             yield as_object(dict(zip(names, record, strict=True)), windows=windows)

@@ -62,6 +62,7 @@ def run(a: argparse.Namespace) -> int:
     then world); without --tokens, tokens. What is not given comes from the preset. Nothing is trained or fetched."""
     if a.preset is None:
         if a.totals:
+            _check_alone(a)
             _print_totals(json=a.json)
             return 0
         raise UsageError(
@@ -87,6 +88,13 @@ def run(a: argparse.Namespace) -> int:
     if note:
         narrate(note)
     return 0
+
+
+def _check_alone(a: argparse.Namespace) -> None:
+    """Raise UsageError for options of a plan, where there is no preset to plan for."""
+    plan = ("tokens", "T", "B", "accum", "world", "set", "rate", "scale", "save", "force", "derive", "runs_dir")
+    if given := [f"--{name.replace('_', '-')}" for name in plan if getattr(a, name)]:
+        raise UsageError(f"{', '.join(given)}: of a plan, which needs a PRESET; --totals alone lists what is known")
 
 
 # ------------------------------------------------------------------------------------------ solving

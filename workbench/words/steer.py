@@ -49,7 +49,7 @@ def _told(name: str, command: str, answer: Event, changes: dict[str, Any], at: i
         return visible(f"{name}: {DONE.get(command, 'done')} at step {answer['step']:,}{': ' + what if what else ''}")
     if answer["state"] == "accepted":
         when = "not applied yet" if at is None else f"it acts at step {at:,}"
-        return f"{name}: accepted at step {answer['step']:,}, {when}"
+        return visible(f"{name}: accepted at step {answer['step']:,}, {when}")
     return visible(f"{name}: {answer['state']}: {answer['reason']}")
 
 

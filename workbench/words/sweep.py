@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from typing import Any
@@ -58,8 +59,9 @@ def run(a: argparse.Namespace) -> int:
     loaded = preset.load(a.preset, sets=axes.fixed, steps=a.steps, name=a.name)
     for note in loaded.notes:
         narrate(note)
+    objects = _Objects() if a.json else None
     with Preparing(silent=a.json) as preparing:
-        seconds = _Probes(preparing, a.json)
+        seconds = _Probes(preparing, objects)
         planned = grid.plan(
             loaded.preset, axes.swept, equal=a.equal, rule=a.scale, seeds=a.seeds, seconds=seconds,
             progress=preparing,
@@ -72,10 +74,9 @@ def run(a: argparse.Namespace) -> int:
     for cell in planned.cells:
         for note in cell.notes if cell.seed == planned.cells[0].seed else ():
             narrate(f"{cell.label}: {note}")
-    teller = _Teller(a.json)
-    comparison, told = sweep.sweep(planned, directory.runs_folder(a.runs_dir), teller)
-    if a.json:
-        print(dump(told), flush=True)
+    comparison, told = sweep.sweep(planned, directory.runs_folder(a.runs_dir), _Teller(objects))
+    if objects:
+        objects.tell(told)
     elif comparison is not None:
         compare.show(comparison)
     return 0
@@ -118,28 +119,44 @@ def _tell_grid(g: Grid, *, json: bool) -> None:
 class _Probes:
     """Measures the seconds of a step, and says so."""
 
-    def __init__(self, preparing: Preparing, json: bool) -> None:
-        self._preparing, self._json = preparing, json
+    def __init__(self, preparing: Preparing, objects: "_Objects | None") -> None:
+        self._preparing, self._objects = preparing, objects
 
     def __call__(self, preset: Preset) -> float:
         b = preset.batch
         what = f"measuring a step of B = {b.B}, T = {b.T}, accum = {b.accum}"
         self._preparing(what, None)
-        if self._json:
-            print(dump({"format": FORMAT, "type": "phase", "phase": what, "percent": None}), flush=True)
+        if self._objects:
+            self._objects.tell({"format": FORMAT, "type": "phase", "phase": what, "percent": None})
         return sweep.seconds_a_step(preset)
+
+
+class _Objects:
+    """JSON lines on stdout. A reader that has gone ends the telling and not the training, as with `--headless`."""
+
+    def __init__(self) -> None:
+        self._gone = False
+
+    def tell(self, told: dict[str, Any]) -> None:
+        if self._gone:
+            return
+        try:
+            print(dump(told), flush=True)
+        except BrokenPipeError:
+            self._gone = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its buffer has no reader either
 
 
 class _Teller:
     """Hears of every run: JSON lines on stdout, or one line on stderr that is written over on a terminal."""
 
-    def __init__(self, json: bool) -> None:
-        self._json, self._live = json, sys.stderr.isatty()
+    def __init__(self, objects: _Objects | None) -> None:
+        self._objects, self._live = objects, sys.stderr.isatty()
         self._last, self._next = "", 0.0
 
     def __call__(self, told: dict[str, Any]) -> None:
-        if self._json:
-            print(dump(told), flush=True)
+        if self._objects:
+            self._objects.tell(told)
             return
         over = told["state"] not in ("starting", "running", "paused", "unresponsive")
         now = time.monotonic()

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from workbench.screen.bench.edits import Edit
 from workbench.screen.bench.follow import Followed
-
-Level = Literal["said", "warning", "error"]
+from workbench.screen.bench.notice import Level
 
 SLOW = 0.8
 """Seconds without an answer after which it is told what the worker is doing instead."""

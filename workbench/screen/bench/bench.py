@@ -6,7 +6,6 @@ The draft is what `space` starts. While a run is alive its own settings hold and
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,23 +14,16 @@ from workbench.errors import WorkbenchError
 from workbench.preset import Loaded, Preset, PresetError
 from workbench.runs import commands
 from workbench.runs.launch import Launch
-from workbench.screen.bench.asked import Asked, Commands, Level
-from workbench.screen.bench.edits import Edit, History, assignment, flat, kept_constant, outlived, sentence, told
+from workbench.screen.bench import edits, ended
+from workbench.screen.bench.asked import Asked, Commands
+from workbench.screen.bench.edits import Edit, History, assignment, flat, outlived, sentence, told
 from workbench.screen.bench.follow import Changed, Followed
 from workbench.screen.bench.live import takes, unpinned
 from workbench.screen.bench.looking import Looking
+from workbench.screen.bench.notice import Level, Notice
 from workbench.screen.bench.offer import offered
 from workbench.screen.bench.text import Text
-from workbench.screen.runs.telling import trouble, waiting
-from workbench.screen.runs.worker_log import tail
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something to tell the user, once."""
-
-    text: str
-    level: Level = "said"
+from workbench.screen.runs.telling import waiting
 
 
 class Bench:
@@ -144,10 +136,7 @@ class Bench:
     @property
     def resumed_with(self) -> dict[str, Any]:
         """What has been changed since the run ended and can change in a resume."""
-        if self.run is None or self.run.alive:
-            return {}
-        changed = presets.changes(self._begun, self.draft)
-        return {key: new for key, (_, new) in changed.items() if takes(self.run.live, key, new)}
+        return ended.resumable(self.run, self._begun, self.draft) if self.run and not self.run.alive else {}
 
     @property
     def offered(self) -> dict[str, Any]:
@@ -167,11 +156,9 @@ class Bench:
         In a draft they are taken back together with the last change, if that moved one of the keys `joined`.
         """
         if self.locked:
-            kept = kept_constant(self.proposed, changes)
+            kept = edits.kept_constant(self.proposed, changes)
             if kept is None:
-                b = self.proposed.batch
-                what = f"the lock keeps B·T·accum = {b.B * b.T * b.accum:,}, which {sentence(changes)} does not divide"
-                self.tell(what, "warning")
+                self.tell(edits.not_kept(self.proposed, changes), "warning")
                 return False
             changes = kept
         try:
@@ -374,17 +361,10 @@ class Bench:
 
     def _settle(self, run: Followed) -> None:
         """The run is over: what it ended with, and what was on its way to it or staged, is the next draft."""
-        ended, staged, self.staged = unpinned(run), {**self.under_way, **self.staged}, {}
-        try:
-            self._take(presets.apply(ended, staged) if staged else ended)
-        except PresetError:  # another client's edit has made it impossible
-            self._take(ended)
-        self._begun = ended
-        if words := trouble(run, sentence(self.offered)):
-            last = next((line for line in reversed(tail(run.path).lines) if line.strip()), "")
-            self.tell(f"{run.name}: {words}" + (f"\nIts last words: {last.strip()}" if last else ""), "error")
-        elif run.state == "done":
-            self.tell(f"{run.name} is done; 6 shows what it came to")
+        self._begun, pending, self.staged = unpinned(run), {**self.under_way, **self.staged}, {}
+        self._take(ended.next_draft(self._begun, pending))
+        if words := ended.last_words(run, self.offered):
+            self.notices.append(words)
 
     def _revive(self) -> None:
         """The run takes edits: what was changed while it could not is staged."""

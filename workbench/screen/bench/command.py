@@ -5,6 +5,7 @@ from pathlib import Path
 
 from workbench import preset as presets
 from workbench.errors import UsageError
+from workbench.lab.lessons import Lesson
 from workbench.preset import Preset, PresetError
 from workbench.runs import directory
 from workbench.screen.bench.bench import Bench
@@ -72,6 +73,15 @@ def of_preset(source: str, path: Path | None, draft: Preset) -> list[str]:
     if presets.to_document(made) != presets.to_document(draft):
         raise NoCommand(f"{named} cannot be made into these settings: ctrl+s saves them, then y copies the line")
     return [named, *words]
+
+
+def command_of_lesson(
+    lesson: Lesson, part: int, *, runs: Path, look: str | None = None, big: bool = False
+) -> list[str]:
+    """The words that open a lesson at one of its parts, on a screen that looks the same."""
+    name = lesson.name if lesson.number else _short(lesson.path)
+    looks = [*(["--theme", look] if look else []), *(["--big"] if big else [])]
+    return ["workbench", "lesson", name, "--part", str(part), *_runs_dir(runs), *looks]
 
 
 def assignments(loaded: Preset, now: Preset) -> list[str]:

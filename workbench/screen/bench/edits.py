@@ -133,6 +133,12 @@ def kept_constant(settings: Preset, changes: Mapping[str, Any]) -> dict[str, Any
     return None
 
 
+def not_kept(preset: Preset, changes: Mapping[str, Any]) -> str:
+    """Why `kept_constant` has no answer, in words."""
+    b = preset.batch
+    return f"the lock keeps B·T·accum = {b.B * b.T * b.accum:,}, which {sentence(changes)} does not divide"
+
+
 def told(error: PresetError) -> str:
     """What is wrong, one problem a line, without the word that nobody typed."""
     return "\n".join(problem.removeprefix("set: ").removeprefix("--set: ") for problem in error.problems)

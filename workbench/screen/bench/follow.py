@@ -12,11 +12,13 @@ from workbench.preset import Preset
 from workbench.runs import status
 from workbench.runs.events import Event, EventReader
 from workbench.runs.status import ENDED, LIVE, Status
-from workbench.screen.bench.sound import is_sound, sound
+from workbench.screen.bench.sound import Sound, is_sound
 from workbench.screen.charts.curves import Curves
 
 LIVELY, QUIET = 0.2, 2.0
 """Seconds between two looks at a run that is alive, and at one that is over (another screen may resume it)."""
+SLICE = 0.25
+"""Seconds that a look reads records for: a long run is drawn as far as it has been read."""
 
 Changed = frozenset[str]
 """Which of "status", "events" and "records" a look found changed."""
@@ -39,11 +41,14 @@ class Followed:
         self.error = ""
         """Why the last look failed; empty when it did not."""
         self.reading = True
-        """The first look is not over yet."""
+        """Not all that was there at first has been read yet."""
         self._events = EventReader(path, strict=False)
         self._watch = status.Watch(path)
         self._seen_attempt = 0
         self._seen_events: tuple[int, list[Event]] = (0, [])
+        self._sound = Sound(presets.pin_context(self.preset))
+        self._of: tuple[tuple[Event, ...], dict[tuple[str, ...], list[Event]]] = ((), {})
+        self._unpriced = False
 
     # ------------------------------------------------------------------------------- what panes ask
 
@@ -70,8 +75,14 @@ class Followed:
         return self.live.schedule.steps
 
     def of(self, *types: str) -> list[Event]:
-        """The events of some types that count, in order."""
-        return [e for e in self.events if e.get("type") in types]
+        """The events of some types that count, in order; looked for once."""
+        events = self.events
+        if self._of[0] is not events:
+            self._of = events, {}
+        found = self._of[1]
+        if types not in found:
+            found[types] = [e for e in events if e.get("type") in types]
+        return found[types]
 
     def last(self, type: str) -> Event | None:
         return next((e for e in reversed(self.events) if e.get("type") == type), None)
@@ -103,13 +114,15 @@ class Followed:
             events = self._events.poll()
             if (len(events), events[-1:]) != self._seen_events:
                 changed.add("events")
-                kept, self.live = sound(events, presets.pin_context(self.preset))
+                kept, self.live = self._sound.of(events)
                 self.events = kept  # last: whoever sees an answer sees what it changed
                 self._seen_events = len(events), events[-1:]
             left_out = self._events.left_out + len(events) - len(self.events)
-            if self.curves.poll():
+            if self.curves.poll(SLICE):
                 changed.add("records")
-            if "events" in changed:  # after the records that they speak of
+            self._unpriced |= "events" in changed
+            if self._unpriced and not self.curves.behind:  # after the records that they speak of
+                self._unpriced = False
                 pinned = presets.pin_context(self.preset)
                 self.curves.price(spent(pinned, self.events, lambda step: self.curves.x_of(step, "tokens")))
             error = _told_of(left_out)
@@ -118,7 +131,7 @@ class Followed:
         if error != self.error:
             changed.add("status")
             self.error = error
-        if self.reading:
+        if self.reading and not (self.curves.behind and not error):
             self.reading = False
             changed |= {"status", "events", "records"}
         return frozenset(changed)
@@ -182,6 +195,7 @@ class Follower:
                 with self._changed:
                     if self._runs.get(run.path, (None,))[0] is run:
                         every = LIVELY if run.alive else QUIET
-                        self._runs[run.path] = (run, time.monotonic() + every)
+                        rest = 0.0 if run.curves.behind and not run.error else every
+                        self._runs[run.path] = (run, time.monotonic() + rest)
                 if changed:
                     self._tell(run, changed)

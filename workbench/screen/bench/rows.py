@@ -13,17 +13,22 @@ if TYPE_CHECKING:
 
 
 def shown_step(bench: "Bench") -> int:
-    """The record whose rows are shown: the chosen one; else the one under way, the last trained, or the first."""
+    """The record whose rows are shown: the chosen one; else the one under way, the last trained, or the first.
+
+    While a run flies past, the record that this screen has looked into last stands for it. One that is paused or over
+    shows its own last record: every screen on it the same, whenever it was attached.
+    """
+    run = bench.run
     if bench.step is not None:
         return bench.step
-    if bench.run is None:
+    if run is None:
         return 0
-    if bench.run.status and bench.run.status.inside:
-        return len(bench.run.curves)
+    if run.status and run.status.inside:
+        return len(run.curves)
     inspected = bench.looking.latest
-    if inspected is not None:
+    if inspected is not None and run.alive and run.state != "paused":
         return inspected.step
-    return max(0, len(bench.run.curves) - 1)
+    return max(0, len(run.curves) - 1)
 
 
 def held_at(bench: "Bench", step: int) -> Held:

@@ -1,7 +1,7 @@
 """Whether an event is one that a worker writes: a run directory may hold anything, and every pane reads events."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from workbench import preset as presets
@@ -15,13 +15,33 @@ _DEEPEST = 8
 Check = Callable[[Any], bool]
 
 
-def sound(events: Iterable[Event], preset: Preset) -> tuple[tuple[Event, ...], Preset]:
-    """The events that panes may read without a second look, and `preset` (its context pinned) with their edits."""
-    kept = tuple(event for event in events if is_sound(event))
-    try:
-        return kept, settings.live(kept, preset)
-    except PresetError:
-        return _taken(kept, preset)
+class Sound:
+    """The events of a run that panes may read without a second look; each is judged once, however many there are."""
+
+    def __init__(self, preset: Preset) -> None:
+        """`preset` is what the run began with, its context pinned."""
+        self._preset = preset
+        self._seen = 0
+        self._last: Event | None = None
+        self._judged: tuple[Event, ...] = ()
+        self._kept: tuple[Event, ...] = ()
+        self._live = preset
+
+    def of(self, events: Sequence[Event]) -> tuple[tuple[Event, ...], Preset]:
+        """Those of `events` that are sound, and the preset with their edits. They are the events of the last call and
+        some more, the very objects; or, where a resume has taken some back, others."""
+        grown = self._seen <= len(events) and (not self._seen or events[self._seen - 1] is self._last)
+        fresh = tuple(event for event in (events[self._seen :] if grown else events) if is_sound(event))
+        self._seen, self._last = len(events), events[-1] if events else None
+        self._judged = self._judged + fresh if grown else fresh
+        if grown and not any(event["type"] == "edit" for event in fresh):
+            self._kept += fresh
+            return self._kept, self._live
+        try:
+            self._kept, self._live = self._judged, settings.live(self._judged, self._preset)
+        except PresetError:
+            self._kept, self._live = _taken(self._judged, self._preset)
+        return self._kept, self._live
 
 
 def is_sound(event: Event) -> bool:

@@ -3,7 +3,9 @@
 An x is a step, or the tokens, FLOPs or seconds of training before it; record s lies at the x at which its step began.
 """
 
+import math
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from workbench.lab.flops import Spent
-from workbench.runs.records import Records, StepReader
+from workbench.runs.records import PIECE, SPIKE, Records, StepReader
 from workbench.screen.charts import decimation
 from workbench.screen.charts.decimation import SERIES, SMOOTHING, Averages, Buckets, Matrix
 
 Axis = Literal["step", "tokens", "flops", "time"]
 
 _MOST = 16_384  # buckets: 4.3 MB, and five for each dot of a very wide terminal
-_CHUNK = 2_048  # records read at once: what is made of them fits in a core's cache, and the heap does not grow
 _RECENT = 10  # records that the present speed is told from
-_DETAIL = 65_536  # records that a zoomed chart may read again: 5.5 MB
+_EXACT = 65_536  # records of a range that are read again for columns of whole eighths, cheap as that is
+_COARSE = 1 << 19  # and of one with fewer buckets than columns: 44 MB, and what a person takes for at once
+
+_FEW = 256  # steps that are looked up one by one, each with a look into the file
 
 
 def smoothed(level: float) -> str:
@@ -62,7 +66,7 @@ class Curves:
     """Follows one run's steps.bin. One thread polls, any thread reads.
 
     A file that was cut or written anew (a resume, a rewind) is noticed by its last record read, whose `time` no
-    second attempt repeats, and is read again from the start: a million records take a fraction of a second.
+    second attempt repeats, and is read again from the start: ten million records take about a second.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -70,6 +74,7 @@ class Curves:
         self._polling = threading.Lock()
         self._lock = threading.Lock()  # guards all below
         self._buckets = Buckets(_MOST)
+        self._there = 0
         self._detail: tuple[tuple[int, int, int], Buckets] | None = None
         self._recent: Records = np.empty(0, self._reader.dtype)
         self._stale = False
@@ -105,31 +110,47 @@ class Curves:
         """The file was cut to so many records: what was read past them is another attempt's. For the polling thread."""
         self._stale |= records < len(self)
 
-    def poll(self) -> bool:
-        """Takes in what is new, a bounded chunk at a time. True if anything changed."""
-        with self._polling:
+    @property
+    def behind(self) -> int:
+        """How many records of the file, as the last poll found it, have not been taken in yet."""
+        return max(self._there - len(self), 0)
+
+    def poll(self, seconds: float = math.inf) -> bool:
+        """Takes in what is new, piece by piece, for about so many seconds. True if anything changed."""
+        with self._polling, self._reader.open() as window:
+            until = time.monotonic() + seconds
+            self._there = len(self._reader)
             changed, buckets, recent = False, self._buckets, self._recent
+            if not buckets.records:
+                with self._lock:
+                    buckets = self._buckets = _fitting(self._there)
             while True:
                 held = len(recent[-1:])  # the last record is read once more, to see that it is still the same
-                begin = buckets.records
-                records = self._read(begin - held, begin + min(_CHUNK, buckets.room))
+                begin, size = buckets.records, max(PIECE, buckets.K)
+                records = window.read(begin - held, begin + min(size - begin % size, buckets.room))
                 if self._stale or records[:held].tobytes() != recent[-1:].tobytes():
-                    changed, buckets, recent, self._stale = True, Buckets(_MOST), recent[:0], False
+                    changed, buckets, recent, self._stale = True, _fitting(len(self._reader)), recent[:0], False
                     continue
                 fresh = records[held:]
                 if len(fresh):
-                    changed, recent = True, np.concatenate([recent, fresh])[-_RECENT - 1 :]
+                    changed, recent = True, np.concatenate([recent, fresh[-_RECENT - 1 :]])[-_RECENT - 1 :]
                     if buckets is not self._buckets:  # read anew: shown when it is whole, so that no chart flashes
                         buckets.add(fresh)
                         continue
                     with self._lock:
                         buckets.add(fresh)
                         self._recent = recent
+                    if time.monotonic() > until:
+                        return True
+                    continue
+                if buckets.K > 1 and 2 * buckets.records <= _MOST * buckets.K:  # the file was longer a moment ago
+                    changed, buckets, recent = True, Buckets(_MOST), recent[:0]
                     continue
                 if buckets is not self._buckets:
                     with self._lock:
                         self._buckets, self._recent, self._detail = buckets, recent, None
                         self._positions.clear()
+                self._there = buckets.records
                 return changed
 
     def columns(self, series: str, x: Axis, begin: float, end: float, n: int) -> Columns:
@@ -137,7 +158,7 @@ class Curves:
 
         Over steps the columns' edges depend on begin, end and n alone, so that only the last columns change while
         a run grows: exact for up to 16,384 steps, else to an eighth of a column. Where buckets are too coarse for
-        that, the range is read from the file, up to 65,536 records.
+        that, the range is read from the file, up to 524,288 records.
         """
         low, high, mean = (np.full(n, np.nan) for _ in range(3))
         broken, spikes = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
@@ -186,6 +207,20 @@ class Curves:
         made = fields["tokens"] - (int(records["tokens"][0]) if step else 0)
         return fields | {"tokens_per_s": made / fields["seconds"] if fields["seconds"] > 0 else None}
 
+    def landmark(self, begin: int, end: int) -> int | None:
+        """The first step in [begin, end) whose loss is not finite, else the first with a spike; None of neither."""
+        with self._lock:
+            K, matrix = self._buckets.K, self._buckets.matrix
+            i, j = max(begin, 0) // K, -(-min(end, len(self)) // K)
+            flagged = [np.flatnonzero(matrix[row, i:j]) + i for row in (decimation.BROKEN, decimation.SPIKES)]
+        for buckets, is_one in zip(flagged, (_broken, _spike), strict=True):
+            for bucket in buckets.tolist():  # the first or the last may have what it has outside the range
+                first = max(bucket * K, begin)
+                found = is_one(self._read(first, min((bucket + 1) * K, end)))
+                if found.any():
+                    return first + int(np.argmax(found))
+        return None
+
     def clipped_share(self, begin: int, end: int) -> float:
         """The part of the steps in [begin, end) whose gradient was clipped, to the nearest buckets; 0 of none."""
         with self._lock:
@@ -209,6 +244,22 @@ class Curves:
             record = self._read(step - 1, step)
             self._positions[step, x] = float(self._along(record[_FIELD[x]][0], x)) if len(record) else 0.0
             return self._positions[step, x]
+
+    def places(self, steps: npt.NDArray[np.int64], x: Axis, begin: float, end: float) -> Matrix:
+        """Where these steps lie, of which those in [begin, end] are seen: as `x_of`, where few of them are; else to
+        a part of a bucket, without the file. Those past the records lie at their end."""
+        if x == "step" or not len(self):
+            return np.minimum(steps, len(self)).astype(np.float64)
+        with self._lock:
+            K, matrix = self._buckets.K, self._buckets.matrix
+            stops = np.concatenate([[0.0], self._along(matrix[_row(x)], x)])
+            ends = np.minimum(np.arange(len(stops)) * K, len(self))
+        found: Matrix = np.interp(steps, ends, stops)
+        first, last = np.searchsorted(stops, [begin, end])
+        seen = np.flatnonzero((steps >= (first - 1) * K) & (steps <= (last + 1) * K))
+        if len(seen) <= _FEW:
+            found[seen] = [self.x_of(step, x) for step in steps[seen].tolist()]
+        return found
 
     def step_of(self, x: Axis, value: float) -> int:
         """The record whose step is under way at `value`: the last one with x_of(step) <= value. 0 of none."""
@@ -258,23 +309,25 @@ class Curves:
         there = (j - i) * main.K
         steps = int(end - begin) if x == "step" else there
         grain = 1 << max((steps // (8 * n)).bit_length() - 1, 0) if steps > _MOST else 1
-        if grain >= main.K or not 0 < there <= _DETAIL + main.K:
+        most = _EXACT if j - i > n else _COARSE
+        if grain >= main.K or not 0 < there <= most + main.K:
             return main, max(grain, main.K)
         first, last = i * main.K, min(j * main.K, main.records)
         key = (first, grain, main.K)
-        if self._detail is None or self._detail[0] != key:
-            self._detail = key, self._begun(first, grain)
+        if self._detail is None or self._detail[0] != key or last - first > self._detail[1].most * grain:
+            self._detail = key, self._begun(first, grain, 2 * (there + main.K))
         detail = self._detail[1]
-        while (begun := first + detail.records) < last:
-            records = self._read(begun, min(begun + _CHUNK, last))
-            if not len(records):
-                break  # cut: the next poll will see it
-            detail.add(records)
+        with self._reader.open() as window:
+            while (begun := first + detail.records) < last:
+                records = window.read(begun, min(begun + PIECE - detail.records % PIECE, last))
+                if not len(records):
+                    break  # cut: the next poll will see it
+                detail.add(records)
         return detail, grain
 
-    def _begun(self, first: int, grain: int) -> Buckets:
+    def _begun(self, first: int, grain: int, room: int) -> Buckets:
         """Empty buckets of `grain` records for what follows record `first`, which begins one of the main buckets."""
-        most = (_DETAIL + 2 * self._buckets.K) // grain
+        most = -(-room // (2 * grain)) * 2
         before = self._before(first)
         if before is None:
             return Buckets(most, K=grain)
@@ -282,7 +335,23 @@ class Curves:
         return Buckets(most, K=grain, first=first, tokens_before=float(before[decimation.TOKENS]), averages=averages)
 
 
+def _fitting(records: int) -> Buckets:
+    """Buckets as those that so many records would have made of single ones."""
+    K = 1
+    while records > _MOST * K:
+        K *= 2
+    return Buckets(_MOST, K=K)
+
+
 _FIELD = {"tokens": "tokens", "flops": "tokens", "time": "time"}
+
+
+def _broken(records: Records) -> npt.NDArray[np.bool_]:
+    return np.asarray(~np.isfinite(records["loss"]))
+
+
+def _spike(records: Records) -> npt.NDArray[np.bool_]:
+    return np.asarray(records["flags"] & SPIKE != 0)
 
 
 def _row(x: Axis) -> int:

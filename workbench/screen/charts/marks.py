@@ -8,7 +8,6 @@ import numpy.typing as npt
 
 from workbench.runs.events import Event
 from workbench.screen.bench.follow import Followed
-from workbench.screen.charts.curves import Axis, Curves
 from workbench.screen.charts.decimation import Matrix
 from workbench.screen.charts.plotting import Event as Mark
 from workbench.screen.charts.view import Extent
@@ -49,8 +48,8 @@ class Marks:
         """(x, validation loss) of those in sight that have one; where they are dense, the last in every few cells."""
         found = self.of(run)
         there = np.isfinite(found.val)
-        x, y = places(run.curves, found.steps["eval"][there], e.axis), found.val[there]
         begin, end = e.shown
+        x, y = run.curves.places(found.steps["eval"][there], e.axis, begin, end), found.val[there]
         inside = (x >= begin) & (x <= end)
         x, y = x[inside], y[inside]
         bins = np.floor((x - begin) * (cells / _APART / (end - begin)))
@@ -67,7 +66,7 @@ class Marks:
             steps = found.steps[kind]
             if kind == "eval":  # the others stand in the chart itself
                 steps = steps[~np.isfinite(found.val)]
-            x = places(run.curves, steps, e.axis)
+            x = run.curves.places(steps, e.axis, begin, end)
             x = x[(x >= begin) & (x <= end)]
             if not len(x):
                 continue
@@ -75,10 +74,3 @@ class Marks:
             if kind == "edit" or len(first) <= cells / 2:  # where every cell is marked none is
                 out += [(kind, at) for at in x[first].tolist()]
         return tuple(out)
-
-
-def places(curves: Curves, steps: Steps, axis: Axis) -> Matrix:
-    """Where these steps lie on an axis; those past the records at their end."""
-    if axis == "step":
-        return np.minimum(steps, len(curves)).astype(np.float64)
-    return np.array([curves.x_of(step, axis) for step in steps.tolist()], dtype=np.float64)

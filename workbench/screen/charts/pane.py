@@ -101,7 +101,10 @@ class Charts(Pane):
         run, view = self.bench.run, self.view
         if run is None or not len(run.curves):
             return ["planned", f"x {self._axis()}"]
-        if view.zoomed:
+        n, behind = len(run.curves), run.curves.behind
+        if behind:
+            parts = [f"reading, {n / (n + behind):.0%} of it"]
+        elif view.zoomed:
             parts = ["zoomed, f follows"]
         else:
             parts = ["whole run" if view.whole or run.over else "following"]

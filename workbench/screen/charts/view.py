@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.screen.bench.bench import Bench
 from workbench.screen.charts.axes import Range, follow_range, pan, zoom
@@ -77,6 +75,7 @@ def extent(bench: Bench, view: View) -> Extent:
     axis: Axis = "step" if (view.axis == "time" and not reach) or (view.axis == "flops" and not priced) else view.axis
     n = len(run.curves) if run else 0
     now = run.curves.x_of(n, axis) if run else 0.0
+    there = now * (n + run.curves.behind) / n if run and n else now  # with what has not been read yet
     others = max((curves.x_of(len(curves), axis) for curves in _drawn(bench)), default=0.0)
     a_step = 1.0
     if axis in ("tokens", "flops"):
@@ -88,7 +87,7 @@ def extent(bench: Bench, view: View) -> Extent:
     elif axis == "time" and reach:
         a_step = now / n if n else others / len(reach)
     if run is not None and run.over:
-        end = max(now, others)
+        end = max(there, others)
         limit = end or a_step * run.steps
         natural = (0.0, limit)
     else:
@@ -99,9 +98,9 @@ def extent(bench: Bench, view: View) -> Extent:
             natural = (0.0, limit)
         elif axis == "time":  # what is to come is a guess: a range that follows it exactly would tremble
             unit = FIRST_SECONDS / 64
-            natural = _scaled(follow_range((limit if view.whole else now) / unit, 0), unit)
+            natural = _scaled(follow_range((limit if view.whole else there) / unit, 0), unit)
         else:
-            natural = (0.0, limit) if view.whole else _scaled(follow_range(now / a_step, end / a_step), a_step)
+            natural = (0.0, limit) if view.whole else _scaled(follow_range(there / a_step, end / a_step), a_step)
     return Extent(axis, now, max(limit, natural[1]), a_step, view.zoomed or natural)
 
 
@@ -172,10 +171,8 @@ def landmark(bench: Bench, view: View, begin: float, end: float) -> int:
     if last - first < 2:
         return middle
     first += run.curves.x_of(first, e.axis) < begin
-    found = run.curves.columns("loss", "step", first, last, last - first)
-    for flags in (found.broken, found.spikes):
-        if flags.any():
-            return first + int(np.argmax(flags))
+    if (flagged := run.curves.landmark(first, last)) is not None:
+        return flagged
     edits = [event["step"] for event in run.of("edit") if first <= event["step"] < last]
     return edits[0] if edits else middle
 

@@ -204,6 +204,8 @@ class Footer(Lined):
         self._said = ""
         self.facts: Callable[[], Collection[str]] = tuple
         """What is so in the pane that has the focus."""
+        self.waits: Callable[[], str] = str
+        """What that pane waits for, where none of its keys goes on."""
         self._spans: list[tuple[int, int, Key]] = []
 
     def show(self, pane: int, *, whole: bool = False, lesson: bool = False) -> None:
@@ -228,6 +230,11 @@ class Footer(Lined):
         found = keys.footer(self._pane, self._situation()) if self._pane else []
         always = [(key, label) for key, label in found if key.action in keys.ALWAYS]
         room = width - 1 - sum(_need(key, label) for key, label in always)
+        line: list[Run] = [(" ", "")]
+        if waits := fit(self.waits(), max(room - 2, 1)).rstrip():
+            line += [(waits, "warn"), ("  ", "")]
+            room -= cell_len(waits) + 2
+        x = sum(cell_len(text) for text, _ in line)
         taken = []
         for key, label in found:
             if key.action in keys.ALWAYS:
@@ -236,8 +243,6 @@ class Footer(Lined):
             if room < 0:
                 break
             taken.append((key, label))
-        line: list[Run] = [(" ", "")]
-        x = 1
         for key, label in [*taken, *always]:
             line += [(key.shown, "key"), (f" {label}", "dim"), ("  ", "")]
             self._spans.append((x, x + _need(key, label) - 2, key))

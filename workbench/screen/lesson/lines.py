@@ -102,9 +102,10 @@ def _ask(session: Session, n: int, width: int) -> list[Line]:
             first, *rest = paragraph(choice, max(width - 5, 1))
             lines.append([("▸ " if here else "  ", "mark"), (f"{letter}  ", "key"), (first, ink)])
             lines += [[("     ", ""), (line, ink)] for line in rest]
-        return lines
+        return [*lines, *_text(session.wrong, width, "bad")] if session.wrong else lines
     unit = f" {plain(ask.unit)}" if ask.unit else ""
-    lines.append([("▸ ", "mark"), (plain(session.typed), "staged"), (" ", "cursor"), (unit, "dim")])
+    cursor = "" if session.rests else "cursor"
+    lines.append([("▸ ", "mark"), (plain(session.typed), "staged"), (" ", cursor), (unit, "dim")])
     if session.wrong:
         lines += _text(session.wrong, width, "bad")
     return lines
@@ -308,6 +309,8 @@ def _prompt(session: Session, width: int, more: bool) -> Line:
     kind, work = session.now.kind, session.work
     if more:
         found.append(("enter", "reads on"))
+    elif session.ask is not None and session.rests:
+        found.append(("enter", "answers the question"))
     elif session.ask is not None:
         how = "a letter, then" if session.ask.choices else "type it, then"
         found += [("enter", _next(session))] if session.typed else [(f"{how} enter", ""), ("enter alone", "skips")]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PANES = {title.lower(): number for number, title in TITLES.items()}
 """The panes by the names that a lesson calls them."""
+PASSED = " ?"
+"""Characters that are keys even while a question is open: the pane's own space, and the help."""
 AXES = {"steps": "step", "tokens": "tokens", "seconds": "time", "flops": "flops"}
 """The charts' axes by theirs."""
 
@@ -84,18 +86,43 @@ class Lesson(Pane):
 
     # ------------------------------------------------------------------------------- keys
 
+    def facts(self) -> set[str]:
+        session, work = self.session, self.session.work
+        found = {"waits"} if session.waits else set()
+        if session.waits and work is not None and work.trains:
+            found.add("halted" if work.run and work.run.state == "paused" else "trains")
+        if session.ask is not None:
+            found.add("rests" if session.rests else "asks")
+            found |= {"blank"} if not session.typed else set()
+        return found
+
+    def waits(self) -> str:
+        return self.session.waits
+
+    def leave(self) -> bool:
+        """The open question: until `enter` comes back to it every key has its general meaning."""
+        left = self.session.rest()
+        if left:
+            self._answered()
+        return left
+
     def on_key(self, event: events.Key) -> None:
-        """What answers the open question, before any key has another meaning."""
-        session = self.session
-        taken = (
-            session.rub_out()
-            if event.key == "backspace"
-            else bool(event.character and event.is_printable and session.type(event.character))
-        )
+        """While a question is open every character is for it: none of them may act elsewhere."""
+        session, character = self.session, event.character
+        if not session.answering:
+            return
+        if event.key == "backspace":
+            taken = session.rub_out()
+        elif taken := bool(character and event.is_printable and character not in PASSED):
+            session.type(str(character))
         if taken:
             event.stop()
             event.prevent_default()
-            self.redraw()
+            self._answered()
+
+    def _answered(self) -> None:
+        self.redraw()
+        self.main.footer.redraw()
 
     def action_go_on(self, space: bool = False) -> None:
         session = self.session
@@ -124,7 +151,7 @@ class Lesson(Pane):
 
     def action_choose(self, by: int) -> None:
         if self.session.choose(by):
-            self.redraw()
+            self._answered()
 
     def action_axis(self) -> None:
         """The charts' own, without leaving the lesson."""

@@ -13,6 +13,8 @@ from workbench.screen.lesson.work import ALL, Kept, Work, loaded, opened
 Kind = Literal["say", "ask", "run", "found", "tell", "end"]
 LOSS = "nats"
 """The unit of a prediction that is drawn on the chart."""
+LONGEST = 20
+"""Characters of a number that is typed."""
 MOVED = frozenset({"lesson", "overlays"})
 """Another page: a prediction may stand on the charts now, and what it was of may be told."""
 
@@ -47,6 +49,8 @@ class Session:
         self.typed = ""
         self.wrong = ""
         """What is wrong with what was typed."""
+        self.rests = False
+        """The open question was left for the moment: what is typed is no answer until `go_on` comes back to it."""
         self.work: Work | None = None
         self.shown = 0
         self._look: Aside[Found] | None = None
@@ -94,6 +98,11 @@ class Session:
         return self.part.asks[self.now.n] if self.now.kind == "ask" and not self.begun else None
 
     @property
+    def answering(self) -> bool:
+        """A question is open, and what is typed answers it."""
+        return self.ask is not None and not self.rests
+
+    @property
     def begun(self) -> bool:
         """The time for predictions is over."""
         return self.work is not None or self._part in self.found
@@ -126,6 +135,19 @@ class Session:
         judged = [it for it in rights if it is not None]
         return sum(outcomes), len(outcomes), sum(judged), len(judged)
 
+    @property
+    def waits(self) -> str:
+        """What it goes on after by itself, in words; "" where `go_on` does something."""
+        return self.work.waits if self.work is not None and self.now.kind == "run" and not self.results else ""
+
+    @property
+    def left_at(self) -> int | None:
+        """The part that comes next for someone who leaves now and comes back; None at the lesson's end."""
+        if self.now.kind == "end":
+            return None
+        read = self._next is None and (self.results is not None or self.now.kind == "say")
+        return self._part + read
+
     def followed(self) -> list[Followed]:
         """The run that it waits for, whatever the screen shows."""
         return [self.work.run] if self.work and self.work.run and self.work.state == "going" else []
@@ -135,6 +157,9 @@ class Session:
     def go_on(self) -> set[str]:
         """To the next page; an answer is taken; the runs are started; the next part. Nothing at the lesson's end."""
         kind = self.now.kind
+        if self.ask is not None and self.rests:
+            self.rests = False
+            return {"lesson"}
         if self.ask is not None and not self._take():
             return {"lesson"}
         if kind == "run" and not self.results:
@@ -199,7 +224,7 @@ class Session:
         """On a page: what is typed begins anew. No chart tells a loss that is still to be predicted."""
         asks = [n for n, ask in enumerate(self.part.asks) if ask.unit == LOSS and (self._part, n) not in self.guesses]
         self._bench.lesson = "asks" if asks and not self.begun else "open"
-        self.wrong = ""
+        self.wrong, self.rests = "", False
         self.typed = self.guess(self.now.n) if self.now.kind == "ask" else ""
 
     def _run(self) -> set[str]:
@@ -264,22 +289,22 @@ class Session:
 
     # ------------------------------------------------------------------------------- predictions
 
-    def type(self, character: str) -> bool:
-        """A character for the open question; False if it is no part of an answer."""
+    def type(self, character: str) -> None:
+        """A character for the open question. One that is no part of an answer changes nothing but `wrong`."""
         ask = self.ask
         if ask is None:
-            return False
+            return
+        self.wrong = ""
         if ask.choices:
             at = "abcdefghi".find(character) if character.isalpha() else "123456789".find(character)
-            if not 0 <= at < len(ask.choices):
-                return character in "0123456789.,-+"  # meant as an answer: it must not act elsewhere
-            self.typed = ask.choices[at]
-        elif character in "0123456789.,-+eE" and len(self.typed) < 20:
+            if 0 <= at < len(ask.choices):
+                self.typed = ask.choices[at]
+            else:
+                self.wrong = f"a to {'abcdefghi'[len(ask.choices) - 1]} choose; esc leaves the question"
+        elif character in "0123456789.,-+eE" and len(self.typed) < LONGEST:
             self.typed += character
         else:
-            return False
-        self.wrong = ""
-        return True
+            self.wrong = "a number is wanted here; esc leaves the question"
 
     def rub_out(self) -> bool:
         """The last character of the answer, or the whole choice; False if there is none."""
@@ -294,9 +319,15 @@ class Session:
         choices = self.ask.choices if self.ask else ()
         if not choices:
             return False
+        self.rests, self.wrong = False, ""
         at = choices.index(self.typed) + by if self.typed in choices else 0 if by > 0 else len(choices) - 1
         self.typed = choices[min(max(at, 0), len(choices) - 1)]
         return True
+
+    def rest(self) -> bool:
+        """Leave the open question for the moment; False if none is being answered."""
+        was, self.rests, self.wrong = self.answering, True, ""
+        return was
 
     def _take(self) -> bool:
         """What was typed is the prediction; nothing typed, none."""

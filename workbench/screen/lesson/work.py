@@ -106,6 +106,20 @@ class Work:
         return self._launch.phase if self._launch else "waiting for another start" if self._bench.starting else ""
 
     @property
+    def waits(self) -> str:
+        """What has to be over before the lesson goes on by itself; "" where nobody need wait."""
+        if self.state == "over":
+            return "waits for the figures"
+        if self.state != "going" or self.now is None:
+            return ""
+        if self.trains and self.run and self.run.state == "paused":
+            return "waits: the run is paused"
+        alike = [item for item in self.items if isinstance(item, Run) == isinstance(self.now, Run)]
+        what = "run" if isinstance(self.now, Run) else "measurement"
+        at = alike.index(self.now) + 1
+        return f"waits for {what} {at} of {len(alike)}" if len(alike) > 1 else f"waits for the {what}"
+
+    @property
     def seconds_left(self) -> float | None:
         """Of the run that trains, at the speed it has had."""
         run, clock = self.run, self._bench.clock()

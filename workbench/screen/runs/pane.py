@@ -10,9 +10,9 @@ from textual import events, work
 
 from workbench.errors import WorkbenchError
 from workbench.screen import keys
-from workbench.screen.bench.asked import Level
 from workbench.screen.bench.bench import Bench
 from workbench.screen.bench.edits import sentence
+from workbench.screen.bench.notice import Level
 from workbench.screen.dialogs.base import Choice, Line
 from workbench.screen.frame.aside import Aside
 from workbench.screen.frame.lined import Run

@@ -10,6 +10,9 @@ from workbench.runs import directory, status
 from workbench.runs.files import Lock
 from workbench.runs.status import LIVE
 
+_SILENT = 120.0
+"""Seconds after which a run on another host is believed to be over."""
+
 
 def size_of(path: Path) -> int:
     """Bytes of all files below `path`; links are counted and not followed. What vanishes meanwhile counts nothing."""
@@ -42,7 +45,21 @@ def refusal(path: Path) -> str:
     if found and (state in LIVE or state == "unresponsive"):
         where = f" on {found.host}" if found.alive() is None else ""
         return f"{path.name} is {state}{where}: stop it first"
+    if found and found.state in LIVE and found.alive() is None and _written_of_late(path):
+        return f"{path.name} was written a moment ago on {found.host}: stop it first"
     return ""
+
+
+def _written_of_late(path: Path) -> bool:
+    """Whether a heart beat in the last minutes, by the clock of the file system: two hosts' own may differ."""
+    probe = path.parent / f".now-{secrets.token_hex(4)}"
+    try:
+        probe.touch()
+        now = probe.stat().st_mtime
+        probe.unlink()
+        return now - (path / "status.json").stat().st_mtime < _SILENT
+    except OSError:
+        return False
 
 
 def remove(path: Path) -> None:
