@@ -60,6 +60,11 @@ class TokenStore:
             self._held = held
             close()
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether rows come from memory; else each is read from the file."""
+        return self._held is not None
+
     def _damaged(self) -> DataError:
         return DataError(
             f"{self.path}: the file of tokens is cut short or changed. Remove it and start again; it is then "
@@ -134,6 +139,10 @@ class Split:
     @property
     def dtype(self) -> np.dtype[Any]:
         return self._store.dtype
+
+    @property
+    def in_memory(self) -> bool:
+        return self._store.in_memory
 
     def read(self, begin: int, count: int) -> Array:
         """Tokens begin … begin + count − 1 of this split, (count,). IndexError if it has not as many."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from workbench import preset as presets
-from workbench.data.batches import batch
+from workbench.data.ahead import Ahead
 from workbench.data.corpus import Corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
@@ -66,6 +66,7 @@ class Loop:
         self._newline = corpus.newline if preset.data.layout == "windows" else None
         self._train = corpus.splits["train"]
         self.rows = Rows.of(preset, tokens=self._train.n, base=position.base)
+        self._ahead = Ahead(self._train, self._newline)
         self._compiled = False
         self._gait = gait
         self._saver = Saver(journal, model, optimizer, corpus)
@@ -149,7 +150,7 @@ class Loop:
         update = optimizer_step(
             self._forward,
             self._optimizer,
-            self._micro_batches(B, T, accum),
+            self._micro_batches(B, accum),
             targets=self._targets(),
             lr=lr,
             weight_decay=p.optimizer.weight_decay,
@@ -192,7 +193,7 @@ class Loop:
         at.rows_before, after = before, at.rows_before
         offsets = self.rows.offsets(before, p.batch.B * p.batch.accum).tolist()
         culprit = divergence.search(
-            self._model, self._forward, self._micro_batches(p.batch.B, p.batch.T, p.batch.accum), offsets,
+            self._model, self._forward, self._micro_batches(p.batch.B, p.batch.accum), offsets,
             update=update, record=at.step, targets=self._targets(), autocast=self._resolved.autocast,
             decode=self._corpus.tokenizer.decode,
         )  # fmt: skip
@@ -213,15 +214,14 @@ class Loop:
         b = self.preset.batch
         return tokens_per_step(B=b.B, T=b.T, accum=b.accum, world=WORLD, layout=self.preset.data.layout)
 
-    def _micro_batches(self, B: int, T: int, accum: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _micro_batches(self, B: int, accum: int) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's (x, y) of each micro-step, consecutive slices of the step's rows."""
-        offsets = self.rows.offsets(self.at.rows_before, B * accum * WORLD)
-        device = self._resolved.torch_device
+        before, device = self.at.rows_before, self._resolved.torch_device
         for micro in range(accum):
-            begin = (micro * WORLD + RANK) * B
+            first = before + (micro * WORLD + RANK) * B
             x, y = (
                 torch.from_numpy(ids).to(device)
-                for ids in batch(self._train, offsets[begin : begin + B], T, self._newline)
+                for ids in self._ahead.draw(self.rows, first, B, then=first + WORLD * B)
             )
             if self._inspection:
                 self._inspection.rows(x, y)
