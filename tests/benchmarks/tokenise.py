@@ -8,6 +8,7 @@ it. What is compared takes turns, so that other jobs on the machine slow down bo
 needs TIKTOKEN_CACHE_DIR or a network, and is left out without.
 """
 
+import hashlib
 import json
 import os
 import resource
@@ -26,6 +27,7 @@ UNIT = 1 if sys.platform == "darwin" else 1024
 ALONE = 32  # megabytes that tiktoken is given before and after each of our turns
 SHAPES = ((4, 8), (64, 64), (32, 256), (64, 1024))  # B, T
 DRAWS = 100  # a turn
+STEP = 8 << 20  # bytes to hash: less work than most steps
 
 
 def write_text(path: Path, size: int) -> None:
@@ -79,24 +81,34 @@ def alone(path: str) -> dict[str, Any]:
 
 
 def rows(small: str, large: str, rounds: str) -> dict[str, Any]:
-    """Seconds for one (x, y) of each shape from a small and from a large corpus: all turns' draws."""
+    """Seconds that each draw of (x, y) took, by shape: one after another, and as a run waits for its rows.
+
+    A run draws ahead, while a step is computed; here it is a hash of some milliseconds, which lets threads run.
+    """
+    from workbench.data.ahead import Ahead
     from workbench.data.batches import batch
     from workbench.data.corpus import open_corpus
     from workbench.data.rows import Rows
     from workbench.preset import DataTable
 
     splits = [open_corpus(DataTable(dataset=path, tokenizer="char")).splits["train"] for path in (small, large)]
-    took: dict[str, list[list[float]]] = {f"{B} × {T}": [[], []] for B, T in SHAPES}
+    took: dict[str, list[list[float]]] = {f"{B} × {T}": [[], [], [], []] for B, T in SHAPES}
+    step_of_a_run = bytes(STEP)
     for turn in range(int(rounds)):
         for B, T in SHAPES:
             for which, split in enumerate(splits):
                 for begin in range(0, split.n, 1 << 24):  # warm, whatever the machine thought of it meanwhile
                     split.read(begin, min(1 << 24, split.n - begin))
-                function = Rows(tokens=split.n, T=T, seed=turn)
-                for step in range(DRAWS):
+                function, ahead = Rows(tokens=split.n, T=T, seed=turn), Ahead(split, None)
+                for g in range(0, DRAWS * B, B):
                     began = time.perf_counter()
-                    batch(split, function.offsets(step * B, B), T, None)
+                    batch(split, function.offsets(g, B), T, None)
                     took[f"{B} × {T}"][which].append(time.perf_counter() - began)
+                for g in range(DRAWS * B, 2 * DRAWS * B, B):  # others, which are in no cache of the processor's
+                    began = time.perf_counter()
+                    ahead.draw(function, g, B, then=g + B)
+                    took[f"{B} × {T}"][2 + which].append(time.perf_counter() - began)
+                    hashlib.sha256(step_of_a_run).digest()
     return took
 
 
@@ -169,15 +181,19 @@ def tell_rows(text: Path, rounds: int, cache: Path) -> None:
     small = text.with_name("small.txt")
     write_text(small, 1_000_000)
     size = f"{text.stat().st_size / 1e6:,.0f} MB"
-    print(f"\n| rows, B × T | 1 MB, µs a draw | {size}, µs a draw | ratio |")
-    print("|---|---|---|---|")
+    print(f"\n| rows, B × T | 1 MB, µs a draw | {size} | ratio | a run waits, 1 MB, µs | {size} | ratio |")
+    print("|---|---|---|---|---|---|---|")
     told = process("rows", str(small), str(text), str(rounds), cache=cache)
     if isinstance(told, str):
-        print(f"| {told} | | | |")
+        print(f"| {told} | | | | | | |")
         return
-    for shape, both in told.items():
-        one, other = (1e6 * statistics.median(seconds) for seconds in both)
-        print(f"| {shape} | {one:.0f} | {other:.0f} | {other / one:.2f} |", flush=True)
+    for shape, seconds in told.items():
+        one, other, small_run, large_run = (1e6 * statistics.median(each) for each in seconds)
+        print(
+            f"| {shape} | {one:.0f} | {other:.0f} | {other / one:.2f} "
+            f"| {small_run:.0f} | {large_run:.0f} | {large_run / small_run:.2f} |",
+            flush=True,
+        )
 
 
 def main() -> None:
