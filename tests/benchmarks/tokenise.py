@@ -18,8 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+Round = tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]
 
 ROOT = Path(__file__).parents[2]
 # Of ru_maxrss: kilobytes on Linux, bytes on macOS.
@@ -112,7 +115,7 @@ def rows(small: str, large: str, rounds: str) -> dict[str, Any]:
     return took
 
 
-def process(what: str, *words: str, cache: Path) -> dict[str, Any] | str:
+def process(what: str, *words: str, cache: Path) -> Any:
     """What one of the above returns in a process of its own; the last line of its complaint if it fails."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "WORKBENCH_CACHE": str(cache)}
     command = [sys.executable, __file__, f"--{what}", *words]
@@ -123,9 +126,22 @@ def process(what: str, *words: str, cache: Path) -> dict[str, Any] | str:
     return told
 
 
-def tell_starts(text: Path, rounds: int, cache: Path) -> list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
-    """The first table; of gpt2's rounds, tiktoken before, ours, tiktoken after."""
-    beside = []
+def tiktoken_alone(text: Path, processes: int) -> Any:
+    """tiktoken by itself, in so many processes at once: the sum of their rates; or what one complained of."""
+    with ThreadPoolExecutor(processes) as pool:
+        asked = [pool.submit(process, "alone", str(text), cache=text.parent) for _ in range(processes)]
+    told = [each.result() for each in asked]
+    for each in told:
+        if isinstance(each, str):
+            return each
+    return {key: combined(each[key] for each in told) for key, combined in (("rate", sum), ("work", statistics.mean))}
+
+
+def tell_starts(text: Path, rounds: int, cache: Path) -> list[Round]:
+    """The first table; and of gpt2's rounds what tiktoken did by itself, before and after, and what we did."""
+    from workbench.data.threads import cores
+
+    beside: list[Round] = []
     gigabytes = text.stat().st_size / 1e9
     print("| tokenizer | tokens | first start, s | MB/s | core seconds a GB | peak MB | opened again, ms | peak MB |")
     print("|---|---|---|---|---|---|---|---|")
@@ -133,15 +149,15 @@ def tell_starts(text: Path, rounds: int, cache: Path) -> list[tuple[dict[str, An
         firsts: list[dict[str, Any]] = []
         for _ in range(rounds):
             shutil.rmtree(cache, ignore_errors=True)
-            before = process("alone", str(text), cache=cache) if tokenizer == "gpt2" else {}
+            before = [tiktoken_alone(text, n) for n in (1, cores())] if tokenizer == "gpt2" else []
             first = process("start", str(text), tokenizer, cache=cache)
-            after = process("alone", str(text), cache=cache) if tokenizer == "gpt2" else {}
-            if isinstance(before, str) or isinstance(first, str) or isinstance(after, str):
-                print(f"| {tokenizer} | {first} | | | | | | |")
+            after = [tiktoken_alone(text, n) for n in (1, cores())] if tokenizer == "gpt2" else []
+            if wrong := [told for told in (first, *before, *after) if isinstance(told, str)]:
+                print(f"| {tokenizer} | {wrong[0]} | | | | | | |")
                 break
             firsts.append(first)
             if before:
-                beside.append((before, first, after))
+                beside.append(([before[0], after[0]], [before[1], after[1]], first))
         again = [process("start", str(text), tokenizer, cache=cache) for _ in range(5) if firsts]
         seconds = [told for told in again if not isinstance(told, str)]
         if not seconds:
@@ -157,23 +173,32 @@ def tell_starts(text: Path, rounds: int, cache: Path) -> list[tuple[dict[str, An
     return beside
 
 
-def tell_beside(beside: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]], size: int) -> None:
-    """The second table: ours against tiktoken's one thread, per core, by the clock and by the cores' time."""
+def tell_beside(beside: list[Round], size: int) -> None:
+    """The second table: ours against tiktoken's one thread times cores.
+
+    On a machine that does other things, as many processes of tiktoken's are the fairer measure: one thread finds
+    the gaps of every core, and as many as there are cores share them. Core seconds tell what is done besides.
+    """
     from workbench.data.threads import cores
 
-    print("\n| gpt2 | tiktoken, one thread, MB/s | ours, MB/s | ours over cores × tiktoken's | by core seconds |")
-    print("|---|---|---|---|---|")
+    print(
+        "\n| gpt2 | tiktoken, one thread, MB/s | one a core, MB/s | ours, MB/s | ours over cores × one thread "
+        "| over one a core | tiktoken's core seconds over ours |"
+    )
+    print("|---|---|---|---|---|---|---|")
     lines = []
-    for before, first, after in beside:
-        one, ours = (before["rate"] + after["rate"]) / 2, size / first["opening"]
-        by_work = (before["work"] + after["work"]) / 2 * size / first["work"]
-        lines.append((one / 1e6, ours / 1e6, ours / one / cores(), by_work))
+    for single, each_core, first in beside:
+        one, all_cores = (statistics.mean(told["rate"] for told in of) for of in (single, each_core))
+        ours, work = size / first["opening"], size * statistics.mean(told["work"] for told in each_core)
+        lines.append(
+            (one / 1e6, all_cores / 1e6, ours / 1e6, ours / one / cores(), ours / all_cores, work / first["work"])
+        )
     names = [f"round {n}" for n in range(1, len(lines) + 1)]
     if lines:
         names.append("median")
         lines.append(tuple(map(statistics.median, zip(*lines, strict=True))))
-    for name, (one, ours, ratio, by_work) in zip(names, lines, strict=True):
-        print(f"| {name} | {one:.2f} | {ours:.2f} | {ratio:.2f} | {by_work:.2f} |", flush=True)
+    for name, line in zip(names, lines, strict=True):
+        print(f"| {name} |", *(f"{figure:.2f} |" for figure in line), flush=True)
 
 
 def tell_rows(text: Path, rounds: int, cache: Path) -> None:
