@@ -13,6 +13,7 @@ import pytest
 from workbench.data import scan, tokenfile
 from workbench.data.corpus import open_corpus, open_kept
 from workbench.data.fetch import NotFetched
+from workbench.data.store import IN_MEMORY
 from workbench.errors import DataError, UsageError
 
 
@@ -116,6 +117,19 @@ def test_the_second_start_reads_nothing_again(table, test_data, cache, monkeypat
     second = open_corpus(data)
     assert second.fingerprint == first.fingerprint
     assert second.splits["val"].read(0, 99).tolist() == first.splits["val"].read(0, 99).tolist()
+
+
+@pytest.mark.parametrize("tokenizer", ["char", "byte"])
+def test_a_large_one_is_opened_the_second_time_without_reading_it(table, tmp_path, monkeypatch, tokenizer):
+    (tmp_path / "a.txt").write_bytes(b"abcdefg\n" * (IN_MEMORY // 8 + 1))
+    data = table(dataset=tmp_path / "a.txt", tokenizer=tokenizer)
+    first = open_corpus(data)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.preadv", lambda *_: pytest.fail("tokens were read"))
+        patched.setattr("workbench.data.sources._read", lambda *_: pytest.fail("the text was read"))
+        second = open_corpus(data)
+    assert second.fingerprint == first.fingerprint
+    assert second.splits["train"].read(80, 8).tolist() == first.tokenizer.encode("abcdefg\n").tolist()
 
 
 def test_a_copy_elsewhere_is_tokenised_once(table, test_data, tmp_path, cache, monkeypatch):
@@ -432,12 +446,13 @@ def test_what_is_to_be_fetched_is_not_kept_and_not_fetched(table, cache, tmp_pat
 
 
 @pytest.mark.usefixtures("gpt2")
-def test_kept_gpt2_tokens_are_shown_without_their_encoder(table, test_data, cache, monkeypatch):
+@pytest.mark.parametrize("again", [open_kept, open_corpus])
+def test_kept_gpt2_tokens_open_without_their_encoder(table, test_data, cache, monkeypatch, again):
     data = table(dataset=test_data / "names.txt", tokenizer="gpt2")
     first = open_corpus(data)
     with monkeypatch.context() as patched:
         patched.setattr("tiktoken.get_encoding", lambda _: pytest.fail("the encoder was loaded"))
-        kept = open_kept(data)
+        kept = again(data)
         assert all_of(kept, "val") == all_of(first, "val")
         every = range(-1, first.tokenizer.vocab_size + 1)
         assert [kept.tokenizer.piece(i) for i in every[1:]] == [first.tokenizer.piece(i) for i in every[1:]]
@@ -446,7 +461,7 @@ def test_kept_gpt2_tokens_are_shown_without_their_encoder(table, test_data, cach
     assert kept.tokenizer.encode("the end").tolist() == first.tokenizer.encode("the end").tolist()
     (table_of_pieces,) = (cache / "vocabularies").iterdir()
     table_of_pieces.write_text("{}")
-    assert all_of(open_kept(data), "val") == all_of(first, "val"), "a damaged one is done without"
+    assert all_of(again(data), "val") == all_of(first, "val"), "a damaged one is done without"
 
 
 @pytest.mark.parametrize("keys", [{"dataset": "/nowhere/x.txt"}, {"dataset": "shakspeare"}, {"tokenizer": "gpt3"}])

@@ -1,13 +1,14 @@
 """Cutting a text for a BPE never changes a token; lines are lines."""
 
 import random
+import threading
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workbench.data import encode
+from workbench.data import encode, scan, threads
 from workbench.data.encode import encoded, safe_pieces, whole_lines
 from workbench.data.scan import silent
 from workbench.data.sources import TextSource
@@ -124,15 +125,89 @@ def test_threads_keep_the_order(encodings, monkeypatch):
     text = "".join(f"{word}\n" if i % 9 == 0 else f"{word} " for i, word in enumerate(words))
     monkeypatch.setattr(encode, "CHUNK", 500)
 
-    class Sliced(TextSource):
-        def chunks(self):
-            for chunk in super().chunks():
-                for at in range(0, len(chunk.data), 100):
-                    yield chunk._replace(data=chunk.data[at : at + 100], offset=at)
-
     arrays = list(encoded(Sliced(text), encodings[0], by_line=False, progress=silent))
     assert len(arrays) > 100
     assert np.concatenate(arrays).tolist() == encodings[0].encode(text).tolist()
+
+
+class Sliced(TextSource):
+    """A text that comes in pieces of a hundred bytes."""
+
+    def chunks(self):
+        for chunk in super().chunks():
+            for at in range(0, len(chunk.data), 100):
+                yield chunk._replace(data=chunk.data[at : at + 100], offset=at)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("by_line", [False, True])
+def test_each_thread_has_an_encoder_of_its_own_where_there_is_much_to_do(
+    encodings, test_data, monkeypatch, workers, by_line
+):
+    """Threads that share one are a quarter slower; an encoder of one's own is not worth its while for little."""
+    text = (test_data / "shakespeare.txt").read_text()[:60_000]
+    for module in (threads, encode):
+        monkeypatch.setattr(module, "cores", lambda: workers)
+    monkeypatch.setattr(encode, "CHUNK", 500)
+    used = set()
+    own = BpeTokenizer.encode_u4
+
+    def noted(self, piece):
+        used.add((threading.current_thread(), id(self._encoding)))
+        return own(self, piece)
+
+    monkeypatch.setattr(BpeTokenizer, "encode_u4", noted)
+    gpt2 = encodings[0]
+    whole = gpt2._encoding.encode_ordinary(text)
+    for enough, shared in ((1 << 20, True), (1, False)):
+        monkeypatch.setattr(encode, "_ENCODER_PAYS", enough)
+        used.clear()
+        arrays = list(encoded(Sliced(text), gpt2, by_line=by_line, progress=silent))
+        assert len(arrays) > 100
+        assert by_line or np.concatenate(arrays).tolist() == whole
+        in_threads, encoders = ({pair[i] for pair in used} for i in (0, 1))
+        assert threading.current_thread() not in in_threads
+        assert len(in_threads) == len(used) <= workers
+        assert encoders == {id(gpt2._encoding)} if shared else len(encoders) == len(in_threads)
+        assert shared or id(gpt2._encoding) not in encoders
+
+
+def test_a_twin_is_the_same_tokenizer(encodings):
+    text = "<|endoftext|> it's naïve\n\n  x"
+    for tokenizer in encodings:
+        twin = tokenizer.twin()
+        assert twin._encoding._core_bpe is not tokenizer._encoding._core_bpe
+        assert (twin.name, twin.vocab_size, twin.newline_id) == (
+            tokenizer.name,
+            tokenizer.vocab_size,
+            tokenizer.newline_id,
+        )
+        assert twin.encode(text).tolist() == tokenizer.encode(text).tolist()
+
+
+WIDE = "".join(map(chr, range(0x3B1, 0x3B1 + 300)))  # more characters than a byte can tell apart
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.text(
+        st.one_of(
+            st.sampled_from("ab\né\xffπ日\U0001f600"), st.characters(codec="utf-8", exclude_characters="\0\ufeff")
+        ),
+        min_size=1,
+    )
+)
+@pytest.mark.parametrize("others", ["", WIDE])
+def test_characters_of_every_width_are_what_they_are_one_by_one(others, text):
+    """Latin-1 goes through a table of bytes, the rest does not; 3 characters a stretch mixes the two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan, "_STRETCH", 3)
+        tokenizer = CharTokenizer(text + others)
+        assert tokens_of(text, tokenizer, False) == [tokenizer.characters.index(character) for character in text]
+        distinct = scan._Distinct()
+        distinct.add(text[:5])
+        distinct.add(text[5:])
+        assert distinct.characters() == "".join(sorted(set(text)))
 
 
 def test_a_pattern_that_gives_up_is_told(encodings):

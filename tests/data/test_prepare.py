@@ -116,6 +116,17 @@ def test_it_says_what_it_is_at(table, cache, big, prepare):
     assert not preparation.ready
 
 
+@pytest.mark.usefixtures("gpt2")
+def test_threads_that_tokenise_end_when_told(table, cache, tmp_path, prepare):
+    (path := tmp_path / "text.txt").write_text(TEXT * 120)
+    preparation = prepare(table(dataset=path, tokenizer="gpt2"))
+    until(lambda: preparation.phase.startswith("tokenising ") or preparation.done)
+    assert not preparation.done
+    preparation.cancel()
+    assert preparation._process.wait(timeout=60) == 128 + signal.SIGTERM, "and not killed after its patience"
+    assert left_in(cache) == []
+
+
 def test_what_is_no_text(table, cache, tmp_path, prepare):
     (tmp_path / "bad.txt").write_bytes("text".encode("utf-16"))
     preparation = prepare(table(dataset=tmp_path / "bad.txt"))

@@ -1,5 +1,6 @@
 """Tokens in memory and by pread are the same, and damage is told."""
 
+import os
 import zlib
 
 import numpy as np
@@ -84,3 +85,39 @@ def test_an_id_past_the_vocabulary_never_reaches_a_model(file, tokens):
 def test_no_file(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         TokenStore(tmp_path / "none", np.dtype("<u1"), 1, 256)
+
+
+def test_opening_a_large_file_reads_none_of_it(tmp_path, monkeypatch):
+    path, n = tmp_path / "large.tokens", 600_000_000
+    path.touch()
+    os.truncate(path, 2 * n)  # a hole: it takes no room
+    with path.open("r+b") as file:
+        file.seek(2 * (n - 3))
+        file.write(np.array([7, 8, 9], dtype="<u2").tobytes())
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "preadv", lambda *_: pytest.fail("it was read"))
+        store = TokenStore(path, np.dtype("<u2"), n, 10, checksum=1)
+    split = Split(store, 0, n)
+    assert split.gather(np.array([n - 4, 5]), 4).tolist() == [[0, 7, 8, 9], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_rows_of_which_a_read_brings_only_a_part(file, tokens, monkeypatch, most):
+    """A signal cuts a read short, and so does a network's file system."""
+    own = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda fd, into, at: own(fd, [into[0][:most]], at))
+    split = Split(TokenStore(file, tokens.dtype, 5000, 200, in_memory=0), 0, 5000)
+    starts = np.array([0, 4990, 17])
+    assert split.gather(starts, 10).tolist() == [tokens[s : s + 10].tolist() for s in starts]
+    assert split.read(100, 30).tolist() == tokens[100:130].tolist()
+
+
+def test_a_disk_that_fails_is_told(file, tokens, monkeypatch):
+    store = TokenStore(file, tokens.dtype, 5000, 200, in_memory=0)
+
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "preadv", fail)
+    with pytest.raises(DataError, match="Input/output error"):
+        store.gather(np.array([0, 10]), 10)

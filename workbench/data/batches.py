@@ -30,8 +30,8 @@ def batch(split: Tokens, offsets: npt.NDArray[np.int64], T: int, newline: int | 
     """The (x, y) of the rows that start at `offsets`; `newline` is the newline's id for windows, else None."""
     if newline is not None:
         return _windows(split, offsets, T, newline)
-    rows = split.gather(offsets, T + 1).astype(np.int64)
-    return np.ascontiguousarray(rows[:, :-1]), np.ascontiguousarray(rows[:, 1:])
+    rows = split.gather(offsets, T + 1)
+    return rows[:, :-1].astype(np.int64, order="C"), rows[:, 1:].astype(np.int64, order="C")
 
 
 def _windows(split: Tokens, targets: npt.NDArray[np.int64], T: int, newline: int) -> tuple[Ids, Ids]:

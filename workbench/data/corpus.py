@@ -16,7 +16,7 @@ from workbench.data.bpe import train_bpe
 from workbench.data.fetch import NotFetched, fetch
 from workbench.data.scan import Progress, Scan, remembered, scan, silent
 from workbench.data.sources import EmbeddedSource, FileSource, Source, TextSource, open_path
-from workbench.data.store import Split, TokenStore
+from workbench.data.store import IN_MEMORY, Split, TokenStore
 from workbench.data.tokenfile import Arrangement
 from workbench.data.tokenizers import (
     BpeTokenizer,
@@ -67,6 +67,10 @@ def open_corpus(data: "DataTable", *, progress: Progress | None = None, download
     """
     progress = progress or silent
     merges = merges_asked_for(data.tokenizer)
+    if not data.text:
+        with contextlib.suppress(NotFetched):
+            if (corpus := _kept(data, merges, IN_MEMORY, download)) is not None:
+                return corpus
     found = None if data.text else catalog.find(data.dataset)
     if isinstance(found, Path) and nanogpt.is_tokens(found):
         paths = _token_files(found, data, merges)
@@ -97,19 +101,19 @@ def open_kept(data: "DataTable") -> Corpus | None:
     tiktoken's vocabularies. UsageError and DataError as from `open_corpus`, for what can be told without reading.
     """
     with contextlib.suppress(NotFetched):
-        return _kept(data)
+        if data.text:
+            return open_corpus(data, download=False)
+        return _kept(data, merges_asked_for(data.tokenizer), in_memory=0, download=False)
     return None
 
 
-def _kept(data: "DataTable") -> Corpus | None:
-    merges = merges_asked_for(data.tokenizer)
-    if data.text:
-        return open_corpus(data, download=False)
+def _kept(data: "DataTable", merges: int | None, in_memory: int, download: bool) -> Corpus | None:
+    """What is in the cache, opened without a look at the text; `download` is for the vocabulary alone."""
     found = catalog.find(data.dataset)
     if isinstance(found, Path) and nanogpt.is_tokens(found):
         paths = _token_files(found, data, merges)
-        known = _shown_tokenizer(data.tokenizer)
-        files = [file for path in paths if (file := nanogpt.open_kept_bin(path, known)) is not None]
+        known = _shown_tokenizer(data.tokenizer, download)
+        files = [file for path in paths if (file := nanogpt.open_kept_bin(path, known, in_memory)) is not None]
         return _of_tokens(data, known, paths, files) if len(files) == len(paths) else None
     source = _source(found, silent, download=False)
     scanned = remembered(source, raw=data.tokenizer == "byte")
@@ -117,8 +121,8 @@ def _kept(data: "DataTable") -> Corpus | None:
     if scanned is None or not tokenfile.kept(folder, key := _key(scanned, data)):
         return None
     _check_pinned(found, scanned)
-    tokenizer = None if data.tokenizer == "char" or merges else _shown_tokenizer(data.tokenizer)
-    tokens = tokenfile.open_tokens(folder, key, tokenizer, in_memory=0)
+    tokenizer = None if data.tokenizer == "char" or merges else _shown_tokenizer(data.tokenizer, download)
+    tokens = tokenfile.open_tokens(folder, key, tokenizer, in_memory=in_memory)
     return None if tokens is None else _corpus(source, scanned, tokens, data, merges)
 
 
@@ -150,9 +154,14 @@ def _fixed_tokenizer(spec: str, download: bool) -> Tokenizer:
     return ByteTokenizer() if spec == "byte" else load_tiktoken(spec, download=download)
 
 
-def _shown_tokenizer(spec: str) -> Tokenizer:
-    """The same, as small as it can be had."""
-    return (None if spec == "byte" else piecetable.find(spec)) or _fixed_tokenizer(spec, download=False)
+def _shown_tokenizer(spec: str, download: bool) -> Tokenizer:
+    """The same, as small as it can be had: what encodes is loaded, or downloaded, by the first who encodes."""
+    if spec != "byte" and (pieces := piecetable.find(spec, download=download)) is not None:
+        return pieces
+    tokenizer = _fixed_tokenizer(spec, download)
+    if download:
+        _keep_pieces(tokenizer)
+    return tokenizer
 
 
 def _keep_pieces(tokenizer: Tokenizer | None) -> None:

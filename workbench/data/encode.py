@@ -5,26 +5,24 @@ token: patterns match from left to right without looking back, so a cut is safe 
 and where what follows could not have changed the piece before it.
 """
 
-import os
-from collections import deque
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench.data.scan import Progress, decoded, share
+from workbench.data.scan import Progress, decoded, share, stretches
 from workbench.data.sources import CHUNK, Chunk, Source
+from workbench.data.threads import cores, in_order
 from workbench.data.tokenizers import BpeTokenizer, ByteTokenizer, CharTokenizer, Tokenizer
 from workbench.errors import DataError
 
 Array = NDArray[Any]
 Arrays = Generator[Array, None, None]
-Piece = TypeVar("Piece")
 
 _LONGEST_UNCUT = 64 << 20  # characters without a safe place to cut; a pattern would fail or take for ever
-_MOST_THREADS = 16  # each holds some megabytes, and one reader cannot feed more
+_ENCODER_PAYS = 8 << 20  # bytes a thread: its own encoder costs what one to five megabytes do, and saves a quarter
 
 
 def encoded(source: Source, tokenizer: Tokenizer, *, by_line: bool, progress: Progress) -> Arrays:
@@ -39,14 +37,15 @@ def encoded(source: Source, tokenizer: Tokenizer, *, by_line: bool, progress: Pr
         return _ended(arrays, 10) if by_line else arrays
     texts = decoded(chunks)
     if isinstance(tokenizer, CharTokenizer):
-        arrays = _characters(texts, tokenizer)
+        arrays = in_order(_of_characters(tokenizer), texts)
         return _ended(arrays, newline_of(tokenizer)) if by_line else arrays
     assert isinstance(tokenizer, BpeTokenizer)
     dtype = tokenizer.dtype
+    own = _one_a_thread(tokenizer, source.size)
     if by_line:
         newline = newline_of(tokenizer)
-        return _in_threads(lambda lines: _lines(lines, tokenizer, newline), whole_lines(texts))
-    return _in_threads(lambda text: tokenizer.encode_u4(text).astype(dtype), safe_pieces(texts, CHUNK))
+        return in_order(lambda lines: _lines(lines, own(), newline), whole_lines(texts))
+    return in_order(lambda text: own().encode_u4(text).astype(dtype), safe_pieces(texts, CHUNK))
 
 
 def newline_of(tokenizer: Tokenizer) -> int:
@@ -64,19 +63,42 @@ def _told(source: Source, progress: Progress) -> Iterator[Chunk]:
         progress("tokenising", share(done, source.size))
 
 
-def _characters(texts: Iterable[str], tokenizer: CharTokenizer) -> Arrays:
+def _one_a_thread(tokenizer: BpeTokenizer, size: int | None) -> Callable[[], BpeTokenizer]:
+    """The tokenizer for the thread that asks: where there is much to do, one that no other thread uses."""
+    if size is not None and size < _ENCODER_PAYS * cores():
+        return lambda: tokenizer
+    held = threading.local()
+
+    def own() -> BpeTokenizer:
+        if not hasattr(held, "tokenizer"):
+            held.tokenizer = tokenizer.twin()
+        found: BpeTokenizer = held.tokenizer
+        return found
+
+    return own
+
+
+def _of_characters(tokenizer: CharTokenizer) -> Callable[[str], Array]:
     dtype = tokenizer.dtype
-    table = None
-    if tokenizer.vocab_size <= 256:
-        table = bytearray(256)
-        for token, character in enumerate(tokenizer.characters):
-            if character.isascii():
-                table[ord(character)] = token
-    for text in texts:
-        if table is not None and text.isascii():
-            yield np.frombuffer(text.encode("ascii").translate(table), dtype=np.uint8)
-        else:
-            yield tokenizer.encode(text).astype(dtype)
+    # Tokens are in code point order, so those of Latin-1 are bytes, whatever the vocabulary.
+    table = bytearray(256)
+    for token, character in enumerate(tokenizer.characters[:256]):
+        if ord(character) < 256:
+            table[ord(character)] = token
+
+    def work(text: str) -> Array:
+        return np.concatenate(
+            [
+                (
+                    np.frombuffer(stretch.translate(table), dtype=np.uint8)
+                    if isinstance(stretch, bytes)
+                    else tokenizer.encode(stretch)
+                ).astype(dtype, copy=False)
+                for stretch in stretches(text)
+            ]
+        )
+
+    return work
 
 
 def _ended(arrays: Iterable[Array], newline: int) -> Arrays:
@@ -160,20 +182,3 @@ def _last_safe_cut(text: str, low: int) -> int:
         if text[at - 1].isalpha() and text[at + 1].isalpha():
             return at
     return 0
-
-
-def _in_threads(work: Callable[[Piece], Array], pieces: Iterable[Piece]) -> Arrays:
-    """`work` on every piece, in order, by a thread a core, with a bounded queue."""
-    workers = min(os.cpu_count() or 1, _MOST_THREADS)
-    waiting: deque[Future[Array]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="tokenise") as pool:
-        try:
-            for piece in pieces:
-                waiting.append(pool.submit(work, piece))
-                if len(waiting) > workers + 1:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -55,10 +55,10 @@ def open_bin(path: Path, tokenizer: Tokenizer, progress: Progress) -> Bin:
     return _checked(path, tokenizer, found, IN_MEMORY)
 
 
-def open_kept_bin(path: Path, tokenizer: Tokenizer) -> Bin | None:
-    """The same, held on disk; None for a file that has not been looked through yet, or has changed since."""
+def open_kept_bin(path: Path, tokenizer: Tokenizer, in_memory: int) -> Bin | None:
+    """The same; None for a file that has not been looked through yet, or has changed since."""
     found = _remembered(FileSource(path))
-    return None if found is None else _checked(path, tokenizer, found, 0)
+    return None if found is None else _checked(path, tokenizer, found, in_memory)
 
 
 def _remembered(source: FileSource) -> _Found | None:

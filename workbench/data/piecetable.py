@@ -21,8 +21,11 @@ class PieceTable(Tokenizer):
 
     kind = "bpe"
 
-    def __init__(self, name: str, newline_id: int | None, pieces: bytes, lengths: NDArray[Any]) -> None:
+    def __init__(
+        self, name: str, newline_id: int | None, pieces: bytes, lengths: NDArray[Any], *, download: bool = False
+    ) -> None:
         self.name = name
+        self._download = download
         self.vocab_size = len(lengths)
         self._newline_id = newline_id
         self._pieces = pieces
@@ -32,7 +35,7 @@ class PieceTable(Tokenizer):
 
     def encode(self, text: str) -> Ids:
         if self._encoder is None:
-            self._encoder = load_tiktoken(self.name, download=False)
+            self._encoder = load_tiktoken(self.name, download=self._download)
         return self._encoder.encode(text)
 
     def piece(self, token: int) -> bytes:
@@ -65,15 +68,20 @@ def keep(tokenizer: Tokenizer) -> None:
     cache.write_json(path, document)
 
 
-def find(name: str) -> PieceTable | None:
-    """The pieces that were kept of a vocabulary; None if there are none that can be used."""
+def find(name: str, *, download: bool = False) -> PieceTable | None:
+    """The pieces that were kept of a vocabulary; None if there are none that can be used.
+
+    download: whether its encoder, if tiktoken has it no more, may be fetched again.
+    """
     document = cache.read_json(_file(name))
     if document is None:
         return None
     try:
         lengths = np.frombuffer(base64.b64decode(document["lengths"]), dtype=_LENGTHS)
         pieces = base64.b64decode(document["pieces"])
-        return PieceTable(name, document["newline"], pieces, lengths) if lengths.sum() == len(pieces) else None
+        if lengths.sum() != len(pieces):
+            return None
+        return PieceTable(name, document["newline"], pieces, lengths, download=download)
     except (KeyError, TypeError, ValueError):
         return None
 

@@ -16,7 +16,9 @@ from workbench.errors import DataError
 
 Array = NDArray[Any]  # of one of the unsigned types
 
-IN_MEMORY = 256 << 20  # bytes of tokens up to which a corpus is held in memory
+# Bytes of tokens up to which a corpus is held in memory: what can be read and checked in some milliseconds. More
+# would not be drawn faster: rows at random places of a gigabyte wait for memory, held or not.
+IN_MEMORY = 16 << 20
 _READ = 8 << 20
 
 
@@ -41,6 +43,7 @@ class TokenStore:
         self.dtype = dtype
         self.n = n
         self._vocab_size = vocab_size
+        self._largest = int(np.iinfo(dtype).max)
         try:
             self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
         except OSError as error:
@@ -51,11 +54,16 @@ class TokenStore:
         self._held: Array | None = None
         if n * dtype.itemsize <= in_memory:
             held = np.empty(n, dtype=dtype)
-            self._fill(held, 0)
+            self._fill(held.data.cast("B"), 0)
             if checksum is not None and zlib.crc32(held.data) != checksum:
                 raise self._damaged()
             self._held = held
             close()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether rows come from memory; else each is read from the file."""
+        return self._held is not None
 
     def _damaged(self) -> DataError:
         return DataError(
@@ -63,8 +71,8 @@ class TokenStore:
             "made anew from the text."
         )
 
-    def _fill(self, tokens: Array, offset: int) -> None:
-        target = tokens.view(np.uint8).data
+    def _fill(self, target: memoryview, offset: int) -> None:
+        """Fill `target`, bytes, with what stands at byte `offset` of the file."""
         done = 0
         while done < len(target):
             try:
@@ -81,25 +89,42 @@ class TokenStore:
             return self._held[begin : begin + count].copy()
         tokens = np.empty(count, dtype=self.dtype)
         if count:
-            self._fill(tokens, begin * self.dtype.itemsize)
+            self._fill(tokens.data.cast("B"), begin * self.dtype.itemsize)
             self._check(tokens)
         return tokens
 
     def gather(self, starts: NDArray[np.int64], length: int) -> Array:
         """Rows of `length` tokens that begin at `starts`, (len(starts), length)."""
         if self._held is not None:
-            rows: Array = self._held[starts[:, None] + np.arange(length)]
-            return rows
+            if not len(starts):
+                return np.empty((0, length), dtype=self.dtype)
+            shape, steps = (self.n - length + 1, length), (self.dtype.itemsize,) * 2
+            windows: Array = np.ndarray(shape, self.dtype, self._held, strides=steps)  # every row there is, uncopied
+            chosen: Array = windows[starts]
+            return chosen
         rows = np.empty((len(starts), length), dtype=self.dtype)
         if rows.size:
-            for row, start in zip(rows, starts.tolist(), strict=True):
-                self._fill(row, start * self.dtype.itemsize)
+            self._fill_rows(rows, starts)
             self._check(rows)
         return rows
 
+    def _fill_rows(self, rows: Array, starts: NDArray[np.int64]) -> None:
+        target = rows.data.cast("B")
+        width = len(target) // len(rows)
+        begin = 0
+        for offset in (starts * self.dtype.itemsize).tolist():
+            row = target[begin : begin + width]
+            try:
+                whole = os.preadv(self._fd, (row,), offset) == width
+            except OSError:
+                whole = False
+            if not whole:  # a signal, a long row, or a reason to be told
+                self._fill(row, offset)
+            begin += width
+
     def _check(self, tokens: Array) -> None:
         # An id past the vocabulary would be an index error on a GPU, which poisons its process.
-        if int(tokens.max()) >= self._vocab_size:
+        if self._vocab_size <= self._largest and int(tokens.max()) >= self._vocab_size:
             raise self._damaged()
 
 
@@ -114,6 +139,10 @@ class Split:
     @property
     def dtype(self) -> np.dtype[Any]:
         return self._store.dtype
+
+    @property
+    def in_memory(self) -> bool:
+        return self._store.in_memory
 
     def read(self, begin: int, count: int) -> Array:
         """Tokens begin … begin + count − 1 of this split, (count,). IndexError if it has not as many."""

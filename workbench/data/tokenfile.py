@@ -23,6 +23,7 @@ from workbench.data.encode import encoded, newline_of
 from workbench.data.scan import Progress
 from workbench.data.sources import Source
 from workbench.data.store import IN_MEMORY, TokenStore
+from workbench.data.threads import Aside
 from workbench.data.tokenizers import Tokenizer
 from workbench.errors import DataError
 
@@ -131,10 +132,17 @@ def build(
 
 def _write(file: IO[bytes], arrays: Iterable[NDArray[Any]]) -> int:
     checksum = 0
-    for tokens in arrays:
-        data = tokens.tobytes()
+
+    def append(tokens: NDArray[Any]) -> None:
+        nonlocal checksum
+        data = tokens.data.cast("B")
         checksum = zlib.crc32(data, checksum)
         file.write(data)
+
+    with Aside(append) as writing:
+        for tokens in arrays:
+            if tokens.size:  # an empty view cannot be cast
+                writing.put(tokens)
     return checksum
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from workbench.data.batches import batch
+from workbench.data.ahead import Ahead
 from workbench.data.corpus import Corpus
 from workbench.data.rows import Rows
 from workbench.plan.arithmetic import tokens_per_step
@@ -70,6 +70,7 @@ class Stepping:
         self._train = corpus.splits["train"]
         self._newline = corpus.newline if standing.preset.data.layout == "windows" else None
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
+        self._ahead = Ahead(self._train, self._newline)
         self._compiled = False
         self._replays = self._replaying() if resolved.replay else None
         self._a_launch = 1
@@ -101,7 +102,7 @@ class Stepping:
 
     def _step(self) -> None:
         p, at = self._now.preset, self._now.at
-        B, T, accum = p.batch.B, p.batch.T, p.batch.accum
+        B, accum = p.batch.B, p.batch.accum
         lr = lr_of(p, at.step)
         self._seed(at.step)
         if self._journal.phase != "training":
@@ -120,7 +121,7 @@ class Stepping:
         update = optimizer_step(
             self._forward,
             self._optimizer,
-            self._micro_batches(B, T, accum),
+            self._micro_batches(B, accum),
             targets=self._targets(),
             lr=lr,
             weight_decay=p.optimizer.weight_decay,
@@ -171,15 +172,14 @@ class Stepping:
         b = self._now.preset.batch
         return tokens_per_step(B=b.B, T=b.T, accum=b.accum, world=WORLD, layout=self._now.preset.data.layout)
 
-    def _micro_batches(self, B: int, T: int, accum: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _micro_batches(self, B: int, accum: int) -> Iterator[tuple[Tensor, Tensor]]:
         """This rank's (x, y) of each micro-step, consecutive slices of the step's rows."""
-        offsets = self._now.rows.offsets(self._now.at.rows_before, B * accum * WORLD)
-        device = self._resolved.torch_device
+        before, device = self._now.at.rows_before, self._resolved.torch_device
         for micro in range(accum):
-            begin = (micro * WORLD + RANK) * B
+            first = before + (micro * WORLD + RANK) * B
             x, y = (
                 torch.from_numpy(ids).to(device)
-                for ids in batch(self._train, offsets[begin : begin + B], T, self._newline)
+                for ids in self._ahead.draw(self._now.rows, first, B, then=first + WORLD * B)
             )
             if self._inspection:
                 self._inspection.rows(x, y)
@@ -192,7 +192,7 @@ class Stepping:
         at.rows_before, after = before, at.rows_before
         offsets = self._now.rows.offsets(before, p.batch.B * p.batch.accum).tolist()
         culprit = divergence.search(
-            self._model, self._forward, self._micro_batches(p.batch.B, p.batch.T, p.batch.accum), offsets,
+            self._model, self._forward, self._micro_batches(p.batch.B, p.batch.accum), offsets,
             update=update, record=at.step, targets=self._targets(), autocast=self._resolved.autocast,
             decode=self._decode,
         )  # fmt: skip
