@@ -40,7 +40,7 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     real = device.resolve
 
     def resolve(preset: Any) -> Resolved:
-        return replace(real(preset), replay=True)
+        return replace(real(preset), steps="replayed")
 
     monkeypatch.setattr(device, "resolve", resolve)
 

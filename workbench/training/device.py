@@ -26,6 +26,9 @@ from workbench.preset import Preset
 MOST_THREADS = 16
 """More gain nothing at the sizes that one trains on a CPU, and spin against each other."""
 
+LARGEST_BY_HAND = 2**17
+"""Hidden values of a micro-batch; torch's kernels share larger ones among threads."""
+
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
@@ -36,8 +39,8 @@ class Resolved:
     precision: str
     attention: str
     compile: bool
-    replay: bool
-    """Steps are captured once and replayed (replays.py)."""
+    steps: str
+    """How they are made: `eager` (step.py), `replayed` (replays.py) or `by hand` (by_hand.py)."""
     threads: int
     python: str
     torch_version: str
@@ -79,12 +82,31 @@ def resolve(preset: Preset) -> Resolved:
         precision=precision,
         attention=attention.rule(preset, precision=precision, device=kind),
         compile=preset.device.compile == "on",
-        replay=kind == "cuda" and preset.optimizer.kind == "adamw",
+        steps=_steps(preset, kind, precision),
         threads=preset.device.threads or _threads(preset.model.kind),
         python=platform.python_version(),
         torch_version=torch.__version__,
         numpy_version=numpy.__version__,
         workbench=__version__,
+    )
+
+
+def _steps(preset: Preset, device: str, precision: str) -> str:
+    if device == "cuda" and preset.optimizer.kind == "adamw":
+        return "replayed"
+    return "by hand" if by_hand_pays(preset, device=device, precision=precision) else "eager"
+
+
+def by_hand_pays(preset: Preset, *, device: str, precision: str) -> bool:
+    """Whether a step is so small that calling torch's operations takes longer than computing them (by_hand.py)."""
+    model = preset.model
+    return (
+        model.kind == "mlp"
+        and model.norm == "none"
+        and device == "cpu"
+        and precision in ("fp32", "fp64")
+        and preset.device.compile != "on"
+        and preset.batch.B * model.hidden <= LARGEST_BY_HAND
     )
 
 
@@ -106,7 +128,7 @@ def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tupl
     kept = {name: recorded.get(name) for name in names}
     # Choices are taken over; what the machine is cannot be.
     chosen = {name: kept[name] for name in ("precision", "attention", "compile", "threads")}
-    chosen["replay"] = bool(kept["replay"])  # an earlier version's run has none
+    chosen["steps"] = kept["steps"] or "eager"  # an earlier version's run says nothing of it
     bound = ("device", "device_model", "torch_version", "numpy_version")
     differing = {name: (kept[name], getattr(now, name)) for name in bound if kept[name] != getattr(now, name)}
     if not differing:

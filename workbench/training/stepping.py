@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,10 +23,11 @@ from workbench.runs.commands import Command
 from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
 from workbench.runs.signals import Signals
 from workbench.training import divergence
+from workbench.training.by_hand import ByHand, Made
 from workbench.training.device import Resolved
 from workbench.training.inspection import Inspection, MicroBatches
 from workbench.training.journal import Journal
-from workbench.training.models import Model, seed_dropout
+from workbench.training.models import MLP, Model, seed_dropout
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Leave, Position
 from workbench.training.replays import MOST, Launched, Replays, Shape, fits
@@ -72,7 +74,7 @@ class Stepping:
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
         self._ahead = Ahead(self._train, self._newline)
         self._compiled = False
-        self._replays = self._replaying() if resolved.replay else None
+        self._many = self._many_at_a_launch()
         self._a_launch = 1
         self._inside: MicroBatches | None = None
         """Of the step that is under way, where someone watches its micro-batches."""
@@ -93,8 +95,8 @@ class Stepping:
         """One step, or as many as there are before step `until`. Leave where an update could not be applied."""
         gait = self._gait
         one_by_one = self._inspection or gait.micro_steps or gait.paused or gait.pace
-        if self._replays and not one_by_one:
-            self._replay(self._replays, until)
+        if self._many and not one_by_one:
+            self._launch(self._many, until)
         else:
             self._step()
 
@@ -118,17 +120,15 @@ class Stepping:
 
         self._paused_for = 0.0
         began = time.perf_counter()
-        update = optimizer_step(
-            self._forward,
-            self._optimizer,
-            self._micro_batches(B, accum),
-            targets=self._targets(),
-            lr=lr,
-            weight_decay=p.optimizer.weight_decay,
-            clip=p.optimizer.clip,
-            autocast=self._resolved.autocast,
-            watch=self._watch if accum > 1 or self._inside else None,
-        )
+        how: dict[str, Any] = {
+            "targets": self._targets(), "lr": lr, "weight_decay": p.optimizer.weight_decay, "clip": p.optimizer.clip,
+            "watch": self._watch if accum > 1 or self._inside else None,
+        }  # fmt: skip
+        pairs = self._micro_batches(B, accum)
+        if isinstance(self._many, ByHand):
+            update = self._many.step(((x.numpy(), y.numpy()) for x, y in pairs), **how)
+        else:
+            update = optimizer_step(self._forward, self._optimizer, pairs, autocast=self._resolved.autocast, **how)
         seconds = time.perf_counter() - began - self._paused_for
         self._gait.finish_step()
         before = self._record(update, lr, seconds)
@@ -250,31 +250,34 @@ class Stepping:
 
     # ---------------------------------------------------------------------------------- many a launch
 
-    def _replaying(self) -> Replays | None:
-        """None where the corpus is too large for the card: its steps are launched one by one."""
-        device, model = self._resolved.torch_device, self._now.preset.model
-        if not fits(self._train, device):
-            return None
+    def _many_at_a_launch(self) -> Replays | ByHand | None:
+        p, device = self._now.preset, self._resolved.torch_device
+        if self._resolved.steps == "by hand":
+            assert isinstance(self._model, MLP)
+            return ByHand(self._model, self._optimizer, self._train, newline=self._newline, preset=p)
+        if self._resolved.steps != "replayed" or not fits(self._train, device):
+            return None  # a corpus that is too large for the card: its steps are launched one by one
+        drops = p.model.kind == "gpt" and p.model.dropout > 0
         return Replays(
             self._forward, self._optimizer, self._train, newline=self._newline, device=device,
-            autocast=self._resolved.autocast, seed=self._seed if model.kind == "gpt" and model.dropout > 0 else None,
+            autocast=self._resolved.autocast, seed=self._seed if drops else None,
         )  # fmt: skip
 
-    def _replay(self, replays: Replays, until: int) -> None:
+    def _launch(self, engine: Replays | ByHand, until: int) -> None:
         """Up to step `until`, the next launch on its way while the last one is recorded."""
         p, at = self._now.preset, self._now.at
         if self._journal.phase != "training":
             self._journal.tell(phase="training")
         b, rows_a_step = p.batch, p.batch.B * p.batch.accum * WORLD
         shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
-        ahead, on_their_way = at.step, deque[tuple[Launched, list[float]]]()
+        ahead, on_their_way = at.step, deque[tuple[Launched | Made, list[float]]]()
         while True:
             while ahead < until and len(on_their_way) < 2:
                 n = min(until - ahead, self._a_launch)
                 lrs = [lr_of(p, step) for step in range(ahead, ahead + n)]
                 first = at.rows_before + (ahead - at.step) * rows_a_step
                 offsets = self._now.rows.offsets(first, n * rows_a_step).reshape(n, rows_a_step)
-                launched = replays.launch(shape, ahead, lrs, offsets)
+                launched = engine.launch(shape, ahead, lrs, offsets)
                 on_their_way.append((launched, lrs))
                 ahead += launched.n
             if not on_their_way:
