@@ -1,9 +1,10 @@
 """Steps of a small mlp with its gradient written out: a third of what autograd takes where each of its dozens of small
 operations costs more to call than to compute.
 
-The forward and backward pass of `models.MLP` in NumPy, on the memory of the model's own parameters, which lie one
-behind the other, as their gradients do: so norm and plain SGD's update are one operation each. Many steps are made at
-a launch, their rows drawn together. The arithmetic is step.py's, and equal to it within rounding (tests).
+The forward and backward pass of `models.MLP`: matrix products by torch, the rest by NumPy, which is quicker to call,
+both on the memory of the model's own parameters. These lie one behind the other, as their gradients do: so norm and
+plain SGD's update are one operation each. Many steps are made at a launch, their rows drawn together. The arithmetic
+is step.py's, and equal to it within rounding (tests).
 """
 
 import math
@@ -57,11 +58,13 @@ class ByHand:
             p.grad = gradient.view(p.shape)
         self._gradients = [p.grad for p in parameters]
         self._parameters = parameters
+        self._tg = gradients
         self._w, self._g = values.numpy(), gradients.numpy()
         self._decayed = np.concatenate([np.full(n, p.dim() >= 2) for n, p in zip(sizes, parameters, strict=True)])
         self._room: _Room | None = None
-        self._C, self._W1, self._b1, self._W2, self._b2 = (p.detach().numpy() for p in parameters)
-        self._dC, self._dW1, self._db1, self._dW2, self._db2 = (g.numpy() for g in self._gradients if g is not None)
+        C, self._W1, self._b1, self._W2, self._b2 = (p.detach() for p in parameters)
+        dC, self._dW1, db1, self._dW2, db2 = (g for g in self._gradients if g is not None)
+        self._C, self._dC, self._db1, self._db2 = C.numpy(), dC.numpy(), db1.numpy(), db2.numpy()
 
     def launch(self, shape: Shape, first: int, lrs: Sequence[float], offsets: npt.NDArray[np.int64]) -> Made:
         """Train on rows at `offsets` (steps, B·accum) with `lrs`. Ends early where a step is not finite."""
@@ -107,7 +110,7 @@ class ByHand:
                     index, torch.tensor(loss, dtype=torch.float64), torch.from_numpy(logits), torch.from_numpy(losses)
                 )
 
-        norm = math.sqrt(float(np.dot(self._g, self._g)))
+        norm = math.sqrt(float(torch.dot(self._tg, self._tg)))
         if not (math.isfinite(total) and math.isfinite(norm)):
             return Update(total, norm, clipped=False, applied=False)
         clipped = 0 < clip < norm
@@ -122,13 +125,11 @@ class ByHand:
         """Its share of the step's mean loss; its gradient into `_g`. Its logits and losses, where they are watched."""
         r = self._room
         if r is None or len(x) != len(r.rows):
-            r = self._room = _Room(len(x), x.shape[1], self._C, self._W1)
+            r = self._room = _Room(len(x), x.shape[1], self._C, len(self._W1))
         np.take(self._C, x, axis=0, out=r.e3)  # (B, T, embedding)
-        np.matmul(r.e, self._W1.T, out=r.h)
-        np.add(r.h, self._b1, out=r.h)
+        torch.addmm(self._b1, r.te, self._W1.t(), out=r.th)
         np.tanh(r.h, out=r.h)  # (B, hidden)
-        np.matmul(r.h, self._W2.T, out=r.p)
-        np.add(r.p, self._b2, out=r.p)  # (B, V)
+        torch.addmm(self._b2, r.th, self._W2.t(), out=r.tp)  # (B, V)
         logits = r.p.copy() if watched else None
         np.subtract(r.p, r.p.max(axis=1, keepdims=True), out=r.p)
         of_target = r.p[r.rows, y]
@@ -139,15 +140,15 @@ class ByHand:
 
         np.divide(r.p, (sums * targets)[:, None], out=r.p)  # the loss's gradient: (p - 1 at the target) / targets
         r.p[r.rows, y] -= r.p.dtype.type(1 / targets)
-        np.matmul(r.p.T, r.h, out=self._dW2)
-        np.matmul(r.ones, r.p, out=self._db2)
-        np.matmul(r.p, self._W2, out=r.dh)
+        torch.mm(r.tp.t(), r.th, out=self._dW2)
+        np.add.reduce(r.p, axis=0, out=self._db2)
+        torch.mm(r.tp, self._W2, out=r.tdh)
         np.multiply(r.h, r.h, out=r.h)
         np.subtract(1, r.h, out=r.h)  # tanh' = 1 - tanh²
         np.multiply(r.dh, r.h, out=r.dh)
-        np.matmul(r.dh.T, r.e, out=self._dW1)
-        np.matmul(r.ones, r.dh, out=self._db1)
-        np.matmul(r.dh, self._W1, out=r.de)
+        torch.mm(r.tdh.t(), r.te, out=self._dW1)
+        np.add.reduce(r.dh, axis=0, out=self._db1)
+        torch.mm(r.tdh, self._W1, out=r.tde)
         self._dC[:] = 0
         np.add.at(self._dC, x.reshape(-1), r.de3)
         return loss, logits, losses if watched else None
@@ -164,12 +165,14 @@ class ByHand:
 
 
 class _Room:
-    """Where a micro-batch's values go."""
+    """Where a micro-batch's values go; `t…` is the same memory for torch, whose matrix products heed its threads."""
 
-    def __init__(self, B: int, T: int, table: Floats, hidden: Floats) -> None:
-        (V, E), H, dtype = table.shape, len(hidden), table.dtype
+    def __init__(self, B: int, T: int, table: Floats, hidden: int) -> None:
+        (V, E), dtype = table.shape, table.dtype
         self.e, self.de = np.empty((B, T * E), dtype), np.empty((B, T * E), dtype)
         self.e3, self.de3 = self.e.reshape(B, T, E), self.de.reshape(B * T, E)
-        self.h, self.dh = np.empty((B, H), dtype), np.empty((B, H), dtype)
-        self.p = np.empty((B, V), dtype)
-        self.rows, self.ones = np.arange(B), np.ones(B, dtype)
+        self.h, self.dh = np.empty((B, hidden), dtype), np.empty((B, hidden), dtype)
+        self.p, self.rows = np.empty((B, V), dtype), np.arange(B)
+        self.te, self.tde, self.th, self.tdh, self.tp = map(
+            torch.from_numpy, (self.e, self.de, self.h, self.dh, self.p)
+        )
