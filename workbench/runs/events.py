@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from sys import intern
 from typing import Any
 
 from workbench.errors import WorkbenchError
@@ -136,8 +137,12 @@ class EventReader:
                 self._offset += len(line)
                 if strange:
                     self.left_out += 1
-                else:
-                    yield self._offset, document
+                else:  # names and kinds once for all events, of which a long run has a hundred thousand
+                    yield self._offset, {intern(key): document[key] for key in document} | _shared(document)
+
+
+def _shared(document: Event) -> Event:
+    return {key: intern(document[key]) for key in ("type", "state") if isinstance(document.get(key), str)}
 
 
 def read_events(directory: Path) -> list[Event]:
