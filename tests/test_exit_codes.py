@@ -181,16 +181,16 @@ def _at_most_64_gib() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="RLIMIT_AS binds on Linux only")
-def test_4_memory_runs_out_in_a_step(here: "Command") -> None:
+def test_4_a_step_that_no_computer_holds(here: "Command") -> None:
+    """Refused before there is a run. Memory that runs out in a step: tests/faults/test_memory.py."""
     told = here(
         "--headless", "small.toml", "--set=B=1048576", "--set=T=18", "--set=model.width=1024", "--quiet",
         "--set=device.name=cpu", preexec_fn=_at_most_64_gib,
     )  # fmt: skip
     assert (told.returncode, told.stdout) == (4, ""), told.stderr
-    assert "out of memory" in told.stderr
-    assert "Traceback" not in told.stderr
-    assert status_of(here.run())["state"] == "out-of-memory"
-    assert here.events()[-1]["exit_code"] == 4
+    assert "the run does not fit into memory: B = 1048576, T = 18" in told.stderr
+    assert "would fit" in told.stderr
+    assert not here.runs.exists() or not list(here.runs.iterdir())
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="RLIMIT_AS binds on Linux only")
