@@ -3,6 +3,7 @@
 Without a CUDA device nothing is captured; what is captured there is the very code that runs here.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,6 @@ from tiny_runs import GPT, MLP, Train, bits, document, weights
 
 from workbench.runs.records import CLIPPED, NOT_FINITE
 from workbench.training import device
-from workbench.training.device import Resolved
 
 FP32 = {"device": {"threads": 1, "precision": "fp32"}}
 CASES: dict[str, dict[str, Any]] = {
@@ -34,15 +34,18 @@ STEERED = {
 }
 
 
+Made = Callable[[str], None]
+
+
 @pytest.fixture
-def replayed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a card."""
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    """`made("replayed")`: from now on steps are made so, as on a card."""
     real = device.resolve
 
-    def resolve(preset: Any) -> Resolved:
-        return replace(real(preset), steps="replayed")
+    def way(steps: str) -> None:
+        monkeypatch.setattr(device, "resolve", lambda preset: replace(real(preset), steps=steps))
 
-    monkeypatch.setattr(device, "resolve", resolve)
+    return way
 
 
 def evals(ran: Any) -> list[tuple[int, float]]:
@@ -50,9 +53,10 @@ def evals(ran: Any) -> list[tuple[int, float]]:
 
 
 @pytest.mark.parametrize("doc", CASES.values(), ids=CASES)
-def test_the_same_bits(train: Train, doc: dict[str, Any], request: pytest.FixtureRequest) -> None:
+def test_the_same_bits(train: Train, doc: dict[str, Any], made: Made) -> None:
+    made("eager")
     eager = train(doc)
-    request.getfixturevalue("replayed")
+    made("replayed")
     ran = train(doc)
     assert bits(ran.records) == bits(eager.records)
     assert weights(ran.path) == weights(eager.path)
@@ -60,9 +64,9 @@ def test_the_same_bits(train: Train, doc: dict[str, Any], request: pytest.Fixtur
     assert (ran.records["flags"] & CLIPPED).any()
 
 
-def test_commands_act_between_them(train: Train, request: pytest.FixtureRequest) -> None:
+def test_commands_act_between_them(train: Train, made: Made) -> None:
     doc = CASES["gpt"]
-    request.getfixturevalue("replayed")
+    made("replayed")
     ran = train(doc, **STEERED)
     edits = {e["step"]: {key: new for key, (_, new) in e["changes"].items()} for e in ran.of("edit")}
     assert edits[7] == {"optimizer.lr": 3e-4, "batch.B": 3}
@@ -73,13 +77,14 @@ def test_commands_act_between_them(train: Train, request: pytest.FixtureRequest)
     assert weights(again.path) == weights(ran.path)
 
 
-def test_what_is_not_finite_stops_them_and_changes_nothing(train: Train, request: pytest.FixtureRequest) -> None:
+def test_what_is_not_finite_stops_them_and_changes_nothing(train: Train, made: Made) -> None:
     doc = document(
         CASES["gpt"], optimizer={"kind": "adamw", "lr": 1e5, "clip": 0.0}, schedule__warmup=0, schedule__kind="constant"
     )
+    made("eager")
     eager = train(doc)
     assert eager.outcome.state == "diverged"
-    request.getfixturevalue("replayed")
+    made("replayed")
     ran = train(doc)
     assert ran.outcome.state == "diverged"
     assert ran.outcome.reason == eager.outcome.reason.replace(eager.path.name, ran.path.name)
