@@ -185,7 +185,7 @@ def test_tokens_are_rows() -> None:
 @linux
 def test_a_crash_is_memory_only_if_more_of_it_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that is refused memory may end the process. Real trials crash in the kernel's hands, by a signal."""
-    asked = {"preset": presets.to_document(presets.from_document(GPT, source="test")), "steps": 2}
+    asked = {"preset": presets.to_document(presets.from_document(GPT, source="test")), "steps": 5000}
     asked |= {"limit_bytes": 2 * 10**9}
 
     def crash(told: Told) -> None:
