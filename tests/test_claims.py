@@ -212,6 +212,7 @@ def test_lr_from_16k_to_64k_tokens() -> None:
     assert scaling.scaled_lr(3e-4, 4, "none") == 3e-4
 
 
+@pytest.mark.slow
 def test_all_at_once_small_and_accumulated_under_one_limit() -> None:
     """A, B and C of 32,768 tokens at T = 256, run for real; C in B's memory."""
     told = laboratory("fit", "char", "--set", "T=256", "--set", "model.layers=2", "--scenarios")
@@ -252,6 +253,7 @@ def test_runs_are_compared_at_equal_tokens_with_their_schedules_rescaled() -> No
     assert (warm.steps, warm.warmup) == (1_250, 25)
 
 
+@pytest.mark.slow
 def test_a_size_fits_when_full_steps_ran_and_the_fastest_is_told_beside_the_largest() -> None:
     told = laboratory("fit", "char", "--set", "model.layers=2", "--set", "model.width=64", "--memory-limit", "60MiB")
     ran = {probe["B"]: probe for probe in told["probes"]}

@@ -267,3 +267,12 @@ def test_a_worker_on_another_host_is_heard_whatever_the_clocks_say(
         other.join()
     monkeypatch.setattr(status, "LOST_AFTER", 0.5)  # it falls silent
     assert resume(run, {"schedule.steps": 20}).outcome.state == "done"
+
+
+def test_what_a_killed_write_left_beside_is_swept_up(train: Train, resume: Train) -> None:
+    """One of 75 runs that were told twice to leave had such a file."""
+    run = train(SHORT).path
+    for left in (".status.json.1452.0b0ee5", ".resolved.json.77.abcdef"):
+        (run / left).write_text("{")
+    assert resume(run, {"schedule.steps": 20}).outcome.state == "done"
+    assert not list(run.glob(".*.json.*"))

@@ -28,7 +28,7 @@ def shortcuts() -> list[str]:
 # ------------------------------------------------------------------------------------------ questions
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 35)])
+@pytest.mark.parametrize("size", [(80, 24)])
 async def test_at_an_open_question_no_character_acts_elsewhere(taught: Taught, size: tuple[int, int]) -> None:
     async with taught(part=2, size=size) as pilot:
         app: Any = pilot.app

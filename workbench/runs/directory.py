@@ -128,6 +128,14 @@ def check_own(run: Path) -> None:
             )
 
 
+def sweep(run: Path) -> None:
+    """Remove what a worker that was killed in mid-write left beside its files. The caller holds the lock."""
+    for name in _WRITTEN:
+        for left in run.glob(f".{name}.*"):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+
 def listed(folder: Path) -> list[Listed]:
     """Every run in `folder`, the newest start last."""
     out = []

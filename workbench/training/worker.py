@@ -195,6 +195,7 @@ def locked(run: Path, progress: Progress = silent) -> Iterator[None]:
                 alive = _heard(run)
             if alive and (there.host != socket.gethostname() or not lock.supported):
                 raise Busy(f"{run.name}: a worker on {there.host} has it (pid {there.pid})")
+        directory.sweep(run)
         yield
     finally:
         lock.release()
