@@ -108,7 +108,7 @@ async def test_predict_run_overlay_and_the_figures_beside_theory(taught: Taught,
         assert "steps of B = 16, which are too few" in " ".join(told.split())
         assert "at least 61" in told
         assert told.count("✗") == 1
-        names = sorted(path.name.rpartition("-2")[0] for path in runs_folder.iterdir())
+        names = sorted(path.name.rsplit("-", 2)[0] for path in runs_folder.iterdir())
         assert names == ["lesson-four-b16", "lesson-four-b4"]
         assert bench.run.preset.batch.B == 16
         assert [run.preset.batch.B for run in bench.overlays] == [4]
