@@ -1,0 +1,191 @@
+"""A preset's steps with nothing between them, as a run makes them: rows drawn, compiled, replayed on a card."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench.data.ahead import Ahead
+from workbench.errors import UsageError
+from workbench.plan.arithmetic import tokens_per_step_of
+from workbench.plan.schedule import lr_of
+from workbench.training import replays as captured
+from workbench.training.models import seed_dropout
+from workbench.training.optimizers import Optimizer
+from workbench.training.replays import Replays, Shape, fits
+from workbench.training.step import optimizer_step
+from workbench.training.trials.bare import Bare, Pair
+
+A_LAUNCH = 8
+"""Steps that are replayed at once, timed together."""
+MOST_STEPS = 2000
+"""Of a few microseconds each: more say nothing more."""
+
+
+class Timing(NamedTuple):
+    """Seconds of steps one by one; medians of a micro-batch's and of the rest of a step, which is the update.
+
+    None where a step is one launch, and nobody sees its parts.
+    """
+
+    steps: Sequence[float]
+    micro: float | None
+    update: float | None
+
+    @property
+    def step(self) -> float:
+        """The median."""
+        return statistics.median(self.steps)
+
+    @property
+    def spread(self) -> float:
+        """How far the middle half of the steps is apart, as a share of the median."""
+        low, high = np.quantile(np.array(self.steps), (0.25, 0.75))
+        return float(high - low) / self.step
+
+
+class Steps:
+    """Steps of a preset from its first on, with weights of their own."""
+
+    def __init__(self, bare: Bare) -> None:
+        self._bare, self._preset, self._resolved = bare, bare.preset, bare.resolved
+        self._train = bare.corpus.splits["train"]
+        model = bare.model(bare.resolved.dtype)
+        if bare.resolved.compile:
+            torch.compiler.reset()  # each is compiled for its own B, as in a run
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if bare.resolved.compile else model
+        self._optimizer = Optimizer(model, bare.preset.optimizer)
+        self._ahead = Ahead(self._train, bare.newline)
+        self._step = 0
+        self._clock = _Clock(bare.device)
+        seeds = bare.preset.model.kind == "gpt" and bare.preset.model.dropout > 0
+        self._seed: Callable[[int], None] | None = self._seeded if seeds else None
+        self._replays: Replays | None = None
+        if bare.resolved.replay and fits(self._train, bare.device):
+            self._replays = Replays(
+                self._forward, self._optimizer, self._train, newline=bare.newline, device=bare.device,
+                autocast=bare.resolved.autocast, seed=self._seed,
+            )  # fmt: skip
+
+    def time(self, seconds: float, *, least: int = 3) -> Timing:
+        """As many steps as take so long, after one that does not count (a graph's: after it is captured)."""
+        if self._replays:
+            return self._replayed(self._replays, seconds, least)
+        whole: list[float] = []
+        micro: list[float] = []
+        update: list[float] = []
+        self._one()
+        until = time.perf_counter() + seconds
+        while len(whole) < least or (time.perf_counter() < until and len(whole) < MOST_STEPS):
+            parts = self._one()
+            whole.append(sum(parts))
+            micro += parts[:-1]
+            update.append(parts[-1])
+        return Timing(whole, statistics.median(micro), statistics.median(update))
+
+    def _one(self) -> list[float]:
+        """One step: the seconds of its micro-batches, then of its update."""
+        p = self._preset
+        if self._seed:
+            self._seed(self._step)
+        self._clock.mark()
+        update = optimizer_step(
+            self._forward, self._optimizer, self._micro_batches(), targets=tokens_per_step_of(p),
+            lr=self._lr(self._step), weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip,
+            autocast=self._resolved.autocast, watch=lambda *_: self._clock.mark(),
+        )  # fmt: skip
+        self._clock.mark()
+        parts = self._clock.read()
+        if not update.applied:  # and so not the whole of a step
+            raise UsageError(f"training diverged: try a lower lr, as in --set lr={p.optimizer.lr / 10:g}")
+        self._step += 1
+        return parts
+
+    def _lr(self, step: int) -> float:
+        return lr_of(self._preset, min(step, self._preset.schedule.steps - 1))
+
+    def _micro_batches(self) -> Iterator[Pair]:
+        b = self._preset.batch
+        for micro in range(b.accum):
+            first = (self._step * b.accum + micro) * b.B
+            x, y = self._ahead.draw(self._bare.rows, first, b.B, then=first + b.B)
+            yield torch.from_numpy(x).to(self._bare.device), torch.from_numpy(y).to(self._bare.device)
+
+    def _replayed(self, replays: Replays, seconds: float, least: int) -> Timing:
+        while self._step <= captured.WARM_UP:  # the last of these is the first that is captured
+            self._launch(replays, 1)
+        whole: list[float] = []
+        until = time.perf_counter() + seconds
+        while len(whole) < least or (time.perf_counter() < until and len(whole) < MOST_STEPS):
+            whole += self._launch(replays, A_LAUNCH)
+        return Timing(whole, None, None)
+
+    def _launch(self, replays: Replays, n: int) -> list[float]:
+        p = self._preset
+        b, rows = p.batch, p.batch.B * p.batch.accum
+        shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
+        lrs = [self._lr(step) for step in range(self._step, self._step + n)]
+        offsets = self._bare.rows.offsets(self._step * rows, n * rows).reshape(n, rows)
+        launched = replays.launch(shape, self._step, lrs, offsets)
+        _, took = launched.wait()
+        self._step += launched.n
+        return [took / launched.n] * launched.n
+
+    def _seeded(self, step: int) -> None:
+        seed_dropout(self._preset.seed, step)
+
+
+class _Clock:
+    """Moments of the device: on a card they are noted between kernels, and nothing waits until they are read."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._marks: list[float] = []
+        self._events: list[torch.cuda.Event] = []
+
+    def mark(self) -> None:
+        if self._device.type == "cuda":
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record()
+            self._events.append(event)
+            return
+        if self._device.type == "mps":
+            torch.mps.synchronize()
+        self._marks.append(time.perf_counter())
+
+    def read(self) -> list[float]:
+        """Seconds from each mark to the next; they are forgotten."""
+        marks, events = self._marks, self._events
+        self._marks, self._events = [], []
+        if not events:
+            return [after - before for before, after in pairwise(marks)]
+        events[-1].synchronize()
+        return [before.elapsed_time(after) / 1000 for before, after in pairwise(events)]
+
+
+def multiplied(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """Floating-point operations a second of the fastest square matrix product, of sizes from 256 on, as large as time
+    allows: the median of each size's, on the threads that torch has."""
+    clock, best, n = _Clock(device), 0.0, 256
+    began = time.perf_counter()
+    while True:
+        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+        out = torch.empty(n, n, device=device, dtype=dtype)
+        took: list[float] = []
+        until = time.perf_counter() + seconds / 8
+        torch.mm(a, b, out=out)
+        while len(took) < 3 or (time.perf_counter() < until and len(took) < MOST_STEPS):
+            clock.mark()
+            torch.mm(a, b, out=out)
+            clock.mark()
+            took += clock.read()
+        each = statistics.median(took)
+        best = max(best, 2 * n**3 / each)
+        n *= 2
+        if n > 16_384 or time.perf_counter() - began + max(4 * 8 * each, seconds / 8) > seconds:
+            return best
