@@ -5,7 +5,6 @@ what it counts.
 """
 
 import contextlib
-import math
 from collections.abc import Iterator
 
 from workbench import preset as presets
@@ -51,10 +50,9 @@ def sentences(told: Told) -> Iterator[str]:
     share = told[f"seconds_{told['bound_by']}"] / told["seconds_per_step"]
     yield f"It is bound by {_BOUND[told['bound_by']]}, {share:.0%} of the step."
     yield from _sizes(told)
-    if (other := told["other_precision_tokens_per_s"]) is not None:
-        yield _against(told, told["other_precision"], other, f"--set device.precision={told['other_precision']}")
-    if (other := told["one_thread_tokens_per_s"]) is not None:
-        yield _against(told, "one thread", other, "--set device.threads=1")
+    if precision := told["other_precision"]:
+        yield from _against(told, "other_precision", precision, f"--set device.precision={precision}")
+    yield from _against(told, "one_thread", "one thread", "--set device.threads=1")
 
 
 _BOUND = {
@@ -66,28 +64,31 @@ _BOUND = {
 
 def _sizes(told: Told) -> Iterator[str]:
     """The sizes beside this one: the faster first."""
-    there = [name for name in ("half", "double") if told[f"{name}_tokens_per_s"] is not None]
-    for name in sorted(there, key=lambda name: -float(told[f"{name}_tokens_per_s"])):
-        B, accum, speed = (told[f"{name}_{what}"] for what in ("B", "accum", "tokens_per_s"))
+    for name in sorted(("half", "double"), key=lambda name: -(told[f"{name}_gain"] or 0)):
+        B, accum = told[f"{name}_B"], told[f"{name}_accum"]
+        if B is None:
+            continue
+        what, sets = f"B = {B:,}", f"--set B={B}"
+        if accum != told["accum"]:
+            what, sets = f"{what} with accum = {accum:,}", f"{sets} --set accum={accum}"
         same = B * accum == told["B"] * told["accum"]
-        what = f"B = {B:,}" + (f" with accum = {accum:,}" if accum != told["accum"] else "")
-        sets = f"--set B={B}" + (f" --set accum={accum}" if accum != told["accum"] else "")
-        yield _against(told, what, speed, sets, "the same step" if same else "another step: lr may go with it")
+        yield from _against(
+            told, name, what, sets, " (the same step)" if same else " (another step: lr may go with it)"
+        )
 
 
-def _against(told: Told, what: str, speed: float, sets: str, also: str = "") -> str:
-    gain = speed / told["tokens_per_s"] - 1
+def _against(told: Told, name: str, what: str, sets: str, also: str = "") -> Iterator[str]:
+    """What another step came to, if it was run, and how to have it, if it is faster."""
+    gain, speed = told[f"{name}_gain"], told[f"{name}_tokens_per_s"]
+    if speed is None:
+        return
     figure = f"Measured, {what} makes {rate(speed)} tokens/s, {gain:+.0%}"
-    if gain < WORTH:
-        return f"{figure}."
-    if gain < 2 * told["spread"] / math.sqrt(told["steps"]):  # about two standard errors of two medians' difference
-        return f"{figure}, which is no more than steps differ here."
-    return f"{figure}: {sets}{f' ({also})' if also else ''}."
+    yield f"{figure}: {sets}{also}." if gain >= WORTH else f"{figure}."
 
 
 def rate(value: float) -> str:
     """Three digits that count."""
-    if value >= 1000:
-        digits = len(str(int(value))) - 3
+    if value >= 999.5:
+        digits = len(str(round(value))) - 3
         return f"{round(value / 10**digits) * 10**digits:,}"
     return f"{value:.3g}"

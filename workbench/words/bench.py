@@ -102,7 +102,7 @@ def lines(told: Told) -> Iterator[str]:
     )
     peak = f"{_flops(told['peak_flops_per_s'])}FLOP/s"
     if told["peak_fp32_flops_per_s"]:
-        peak += f" (fp32: {_flops(told['peak_fp32_flops_per_s'])})"
+        peak += f" (fp32: {_flops(told['peak_fp32_flops_per_s'])}FLOP/s)"
     parts = [
         (told["seconds_fixed"], f"whatever B is: Python, launches, the update's {_time(told['seconds_update'])}", ""),
         (told["seconds_arithmetic"], f"arithmetic at the measured peak of {peak}", " MFU"),
@@ -114,7 +114,8 @@ def lines(told: Told) -> Iterator[str]:
             yield f"  {_time(seconds):>9}  {what} ({seconds / step:.0%}{also})"
     if told["memory_bytes"] is not None:
         yield f"  peak memory {sizes.written(told['memory_bytes'])}, besides Python and torch"
-    yield from textwrap.wrap(" ".join(told["sentences"]), _WIDTH)
+    for sentence in told["sentences"]:
+        yield from textwrap.wrap(sentence, _WIDTH)
 
 
 def _time(seconds: float) -> str:

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from workbench import preset as presets
 from workbench.data.ahead import Ahead
 from workbench.errors import UsageError
 from workbench.plan.arithmetic import tokens_per_step_of
@@ -28,25 +30,14 @@ MOST_STEPS = 2000
 
 
 class Timing(NamedTuple):
-    """Seconds of steps one by one; medians of a micro-batch's and of the rest of a step, which is the update.
+    """Seconds of steps one by one, of their micro-batches, and of the rest of each, which is the update.
 
-    None where a step is one launch, and nobody sees its parts.
+    The latter two are empty where a step is one launch, and nobody sees its parts.
     """
 
-    steps: Sequence[float]
-    micro: float | None
-    update: float | None
-
-    @property
-    def step(self) -> float:
-        """The median."""
-        return statistics.median(self.steps)
-
-    @property
-    def spread(self) -> float:
-        """How far the middle half of the steps is apart, as a share of the median."""
-        low, high = np.quantile(np.array(self.steps), (0.25, 0.75))
-        return float(high - low) / self.step
+    steps: list[float]
+    micro: list[float]
+    update: list[float]
 
 
 class Steps:
@@ -86,7 +77,7 @@ class Steps:
             whole.append(sum(parts))
             micro += parts[:-1]
             update.append(parts[-1])
-        return Timing(whole, statistics.median(micro), statistics.median(update))
+        return Timing(whole, micro, update)
 
     def _one(self) -> list[float]:
         """One step: the seconds of its micro-batches, then of its update."""
@@ -123,7 +114,7 @@ class Steps:
         until = time.perf_counter() + seconds
         while len(whole) < least or (time.perf_counter() < until and len(whole) < MOST_STEPS):
             whole += self._launch(replays, A_LAUNCH)
-        return Timing(whole, None, None)
+        return Timing(whole, [], [])
 
     def _launch(self, replays: Replays, n: int) -> list[float]:
         p = self._preset
@@ -166,6 +157,67 @@ class _Clock:
             return [after - before for before, after in pairwise(marks)]
         events[-1].synchronize()
         return [before.elapsed_time(after) / 1000 for before, after in pairwise(events)]
+
+
+class Timed:
+    """A preset's step, timed in as many visits as one likes: what else the machine does in the meantime is then the
+    same for all that are visited in turn.
+
+    Of many micro-batches two are run: the others follow them in the same way.
+    """
+
+    def __init__(self, bare: Bare) -> None:
+        self._accum = bare.preset.batch.accum
+        self._few = min(self._accum, 2)
+        self._tokens = tokens_per_step_of(bare.preset)
+        self._runs = [Steps(_of(bare, self._few))]
+        if bare.resolved.replay:  # one launch: its parts are told by another number of micro-batches
+            self._runs.append(Steps(_of(bare, 3 - self._few)))
+        self._all = [Timing([], [], []) for _ in self._runs]
+
+    def visit(self, seconds: float) -> float:
+        """Time it for so long. Returns the tokens a second of this visit alone."""
+        found = [run.time(seconds / len(self._runs)) for run in self._runs]
+        for known, new in zip(self._all, found, strict=True):
+            for kept, more in zip(known, new, strict=True):
+                kept += more
+        return self._tokens / self._whole(found)
+
+    @property
+    def seconds(self) -> float:
+        """Of a step: the median."""
+        return self._whole(self._all)
+
+    @property
+    def parts(self) -> tuple[float, float]:
+        """Seconds of a micro-batch and of the update: medians."""
+        return self._parts(self._all)
+
+    @property
+    def steps(self) -> int:
+        """How many were timed."""
+        return len(self._all[0].steps)
+
+    @property
+    def spread(self) -> float:
+        """How far the middle half of the steps is apart, as a share of the median."""
+        low, middle, high = np.quantile(np.array(self._all[0].steps), (0.25, 0.5, 0.75))
+        return float((high - low) / middle)
+
+    def _parts(self, found: Sequence[Timing]) -> tuple[float, float]:
+        if found[0].micro:
+            return statistics.median(found[0].micro), statistics.median(found[0].update)
+        step, other = (statistics.median(timing.steps) for timing in found)
+        micro = max(0.0, (step - other) / (2 * self._few - 3))
+        return micro, max(0.0, step - self._few * micro)
+
+    def _whole(self, found: Sequence[Timing]) -> float:
+        step = statistics.median(found[0].steps)
+        return step + (self._accum - self._few) * self._parts(found)[0] if self._accum > self._few else step
+
+
+def _of(bare: Bare, accum: int) -> Bare:
+    return replace(bare, preset=presets.apply(bare.preset, {"batch.accum": accum}, source="the benchmark"))
 
 
 def multiplied(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
