@@ -1,5 +1,6 @@
 """How fast a preset's step is on this machine, and what would change it: each figure by running it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -94,7 +95,10 @@ class _Bench:
         least = smallest_B(self._bare.preset)
         sizes = [least, 2 * least, 4 * least]
         small = [Timed(_with(self._bare, {"batch.B": B, "batch.accum": 1})) for B in sizes]
-        for _ in range(_VISITS):
+        began = time.perf_counter()
+        for visit in range(_VISITS):
+            if visit and time.perf_counter() - began > self._seconds:
+                break  # long steps
             self._own.visit(self._seconds * _OWN)
             for timed in small:
                 timed.visit(self._seconds * _SMALL)

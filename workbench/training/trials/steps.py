@@ -25,6 +25,8 @@ from workbench.training.trials.bare import Bare, Pair
 
 A_LAUNCH = 8
 """Steps that are replayed at once, timed together."""
+LONG = 3.0
+"""Seconds after which as few steps have to do as there are."""
 MOST_STEPS = 2000
 """Of a few microseconds each: more say nothing more."""
 
@@ -63,7 +65,7 @@ class Steps:
                 autocast=bare.resolved.autocast, seed=self._seed,
             )  # fmt: skip
 
-    def time(self, seconds: float, *, least: int = 3) -> Timing:
+    def time(self, seconds: float, *, least: int = 2) -> Timing:
         """As many steps as take so long, after one that does not count (a graph's: after it is captured)."""
         if self._replays:
             return self._replayed(self._replays, seconds, least)
@@ -71,8 +73,8 @@ class Steps:
         micro: list[float] = []
         update: list[float] = []
         self._one()
-        until = time.perf_counter() + seconds
-        while len(whole) < least or (time.perf_counter() < until and len(whole) < MOST_STEPS):
+        began = time.perf_counter()
+        while _go_on(len(whole), time.perf_counter() - began, seconds, least):
             parts = self._one()
             whole.append(sum(parts))
             micro += parts[:-1]
@@ -111,8 +113,8 @@ class Steps:
         while self._step <= captured.WARM_UP:  # the last of these is the first that is captured
             self._launch(replays, 1)
         whole: list[float] = []
-        until = time.perf_counter() + seconds
-        while len(whole) < least or (time.perf_counter() < until and len(whole) < MOST_STEPS):
+        began = time.perf_counter()
+        while _go_on(len(whole), time.perf_counter() - began, seconds, least):
             whole += self._launch(replays, A_LAUNCH)
         return Timing(whole, [], [])
 
@@ -157,6 +159,11 @@ class _Clock:
             return [after - before for before, after in pairwise(marks)]
         events[-1].synchronize()
         return [before.elapsed_time(after) / 1000 for before, after in pairwise(events)]
+
+
+def _go_on(done: int, elapsed: float, seconds: float, least: int) -> bool:
+    """Whether to time another: until the time is over; at least so many, unless they are long; one in any case."""
+    return not done or (done < least and elapsed < LONG) or (done < MOST_STEPS and elapsed < seconds)
 
 
 class Timed:
@@ -208,8 +215,8 @@ class Timed:
         if found[0].micro:
             return statistics.median(found[0].micro), statistics.median(found[0].update)
         step, other = (statistics.median(timing.steps) for timing in found)
-        micro = max(0.0, (step - other) / (2 * self._few - 3))
-        return micro, max(0.0, step - self._few * micro)
+        micro = min(max(0.0, (step - other) / (2 * self._few - 3)), step / self._few)
+        return micro, step - self._few * micro
 
     def _whole(self, found: Sequence[Timing]) -> float:
         step = statistics.median(found[0].steps)
@@ -229,9 +236,9 @@ def multiplied(device: torch.device, dtype: torch.dtype, seconds: float) -> floa
         a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
         out = torch.empty(n, n, device=device, dtype=dtype)
         took: list[float] = []
-        until = time.perf_counter() + seconds / 8
         torch.mm(a, b, out=out)
-        while len(took) < 3 or (time.perf_counter() < until and len(took) < MOST_STEPS):
+        size_began = time.perf_counter()
+        while _go_on(len(took), time.perf_counter() - size_began, seconds / 8, 3):
             clock.mark()
             torch.mm(a, b, out=out)
             clock.mark()
