@@ -8,8 +8,10 @@ import pytest
 from tiny_runs import GPT, document
 
 from workbench import preset as presets
+from workbench.data import tuned
 from workbench.lab import bench, tune
 from workbench.lab.trial import Told
+from workbench.words import doctor
 from workbench.words.bench import lines
 
 if TYPE_CHECKING:
@@ -146,3 +148,14 @@ def test_what_cannot_be_is_told(tiny: "Command", arguments: list[str], message: 
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_the_doctor_knows_a_choice_of_another_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
+    assert list(doctor._tuned()) == []
+    shape = tuned.shape(presets.from_document(GPT, source="test"))
+    tuned.write({"torch_version": "1.0"}, shape, tuned.Choice("fp32", "sdpa", 4), [])
+    (finding,) = doctor._tuned()
+    assert finding.level == "note"
+    assert finding.found.startswith("gpt, T = 16: fp32, sdpa attention, 4 threads; ")
+    assert finding.found.endswith(": of torch 1.0, so not in use")

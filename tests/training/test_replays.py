@@ -39,7 +39,7 @@ def replayed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a card."""
     real = device.resolve
 
-    def resolve(preset: Any) -> Resolved:
+    def resolve(preset: Any, tell: Any = print) -> Resolved:
         return replace(real(preset), replay=True)
 
     monkeypatch.setattr(device, "resolve", resolve)

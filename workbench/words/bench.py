@@ -160,6 +160,8 @@ def _tune(preset: Preset, preparing: Preparing, *, seconds: float, json: bool) -
     if json:
         _tell(told)
         return 0
+    if max(row["spread"] for row in told["tried"]) > bench.BUSY:
+        narrate("steps were far apart: something else ran here meanwhile; tune again when nothing does")
     gain = told["tokens_per_s"] / told["rule_tokens_per_s"] - 1
     chosen = f"{told['precision']}, {told['attention']}, {told['threads']} threads"
     by_rule = all(told[name] == told[f"rule_{name}"] for name in tune.FIELDS)
