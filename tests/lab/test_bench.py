@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 TOLD: Told = {
     "preset": "shakespeare", "device": "cpu", "device_model": "a CPU", "threads": 2, "precision": "bf16",
     "attention": "plain", "compile": False, "replay": False, "tuned": True, "torch_version": "2.13.0", "B": 64, "T": 64,
-    "accum": 1, "tokens_per_step": 4096, "tokens_per_s": 40_960.0, "steps_per_s": 10.0, "seconds_per_step": 0.1,
+    "accum": 1, "tokens_per_step": 4096, "unit": "tokens",
+    "tokens_per_s": 40_960.0, "steps_per_s": 10.0, "seconds_per_step": 0.1,
     "spread": 0.02, "steps": 30, "seconds_micro": 0.097, "seconds_update": 0.003, "seconds_fixed": 0.009,
     "seconds_arithmetic": 0.031, "seconds_rest": 0.06, "seconds_both": 0.0, "bound_by": "rest", "mfu": 0.31,
     "peak_flops_per_s": 6.8e11, "peak_fp32_flops_per_s": 7.2e10, "memory_bytes": 118 * 2**20,

@@ -82,7 +82,7 @@ def _against(told: Told, name: str, what: str, sets: str, also: str = "") -> Ite
     gain, speed = told[f"{name}_gain"], told[f"{name}_tokens_per_s"]
     if speed is None:
         return
-    figure = f"Measured, {what} makes {rate(speed)} tokens/s, {gain:+.0%}"
+    figure = f"Measured, {what} makes {rate(speed)} {told['unit']}/s, {gain:+.0%}"
     yield f"{figure}: {sets}{also}." if gain >= WORTH else f"{figure}."
 
 

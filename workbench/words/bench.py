@@ -80,21 +80,24 @@ def _prepare(preparing: Preparing, told: Told) -> None:
 
 def lines(told: Told) -> Iterator[str]:
     """The `bench` object as text of about 80 columns."""
-    step, unit = told["seconds_per_step"], "steps are one launch" if told["replay"] else ""
+    step = told["seconds_per_step"]
     way = [
-        f"{told['threads']} thread{'' if told['threads'] == 1 else 's'}" if told["device"] == "cpu" else told["device"],
+        _threads(told) if told["device"] == "cpu" else told["device"],
         told["precision"],
         *([f"{told['attention']} attention"] if told["attention"] else []),
         *(["compiled"] if told["compile"] else []),
-        *([unit] if unit else []),
+        *(["replayed"] if told["replay"] else []),
         f"torch {told['torch_version']}",
         *(["tuned"] if told["tuned"] else []),
     ]
     yield f"{told['preset']}  {told['device_model']}"
     yield f"  {', '.join(way)}"
+    of = (
+        f"median of {told['steps']:,}, half of them within {told['spread']:.0%}" if told["steps"] > 1 else "of one step"
+    )
     yield (
-        f"  {rate(told['tokens_per_s'])} tokens/s  {rate(told['steps_per_s'])} steps/s  {_time(step)} a step "
-        f"(median of {told['steps']}, half of them within {told['spread']:.0%})"
+        f"  {rate(told['tokens_per_s'])} {told['unit']}/s  {rate(told['steps_per_s'])} steps/s  "
+        f"{_time(step)} a step ({of})"
     )
     yield (
         f"  B = {told['B']:,}, T = {told['T']:,}, accum = {told['accum']:,}: "
@@ -118,6 +121,10 @@ def lines(told: Told) -> Iterator[str]:
         yield from textwrap.wrap(sentence, _WIDTH)
 
 
+def _threads(told: Told) -> str:
+    return f"{told['threads']} thread{'' if told['threads'] == 1 else 's'}"
+
+
 def _time(seconds: float) -> str:
     """Three digits that count, in seconds, ms or µs."""
     size = abs(seconds)
@@ -138,6 +145,7 @@ def _flops(value: float) -> str:
 
 
 def _tune(preset: Preset, preparing: Preparing, *, seconds: float, json: bool) -> int:
+    gpt = preset.model.kind == "gpt"
     header = [f"{'precision':<10} {'attention':<10} {'threads':>7} {'tokens/s':>10} {'a step':>10} {'apart':>6}"]
 
     def hear(told: Told) -> None:
@@ -150,7 +158,7 @@ def _tune(preset: Preset, preparing: Preparing, *, seconds: float, json: bool) -
             print(*header, sep="\n", end="\n" if header else "")
             header.clear()
             print(
-                f"{told['precision']:<10} {told['attention']:<10} {told['threads']:>7} "
+                f"{told['precision']:<10} {told['attention'] if gpt else '–':<10} {told['threads']:>7} "
                 f"{rate(told['tokens_per_s']):>10} {_time(told['seconds_per_step']):>10} {told['spread']:>6.0%}",
                 flush=True,
             )
@@ -163,7 +171,7 @@ def _tune(preset: Preset, preparing: Preparing, *, seconds: float, json: bool) -
     if max(row["spread"] for row in told["tried"]) > bench.BUSY:
         narrate("steps were far apart: something else ran here meanwhile; tune again when nothing does")
     gain = told["tokens_per_s"] / told["rule_tokens_per_s"] - 1
-    chosen = f"{told['precision']}, {told['attention']}, {told['threads']} threads"
+    chosen = ", ".join((told["precision"], *([f"{told['attention']} attention"] if gpt else []), _threads(told)))
     by_rule = all(told[name] == told[f"rule_{name}"] for name in tune.FIELDS)
     why = "nothing is clearly faster than the rule's" if by_rule else f"{gain:+.0%} against the rule's"
     print(f"\n{chosen}: {why}; kept for new runs of this shape on this machine, in")

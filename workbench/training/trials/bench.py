@@ -21,7 +21,7 @@ from workbench.training.trials.steps import Timed, multiplied
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp64": torch.float64}
 _VISITS = 3
 """How often everything that is compared is timed, in turn."""
-_OWN, _SMALL, _OTHER, _PEAK = 0.08, 0.02, 0.03, 0.04
+_OWN, _SMALL, _OTHER, _PEAK = 0.025, 0.02, 0.03, 0.04
 """Shares of the seconds of one visit: of the preset's step, of a size of the line, of another step, of a peak."""
 
 
@@ -72,6 +72,7 @@ class _Bench:
             "compile": resolved.compile, "replay": resolved.replay, "tuned": resolved.tuned,
             "torch_version": resolved.torch_version,
             "B": b.B, "T": b.T, "accum": b.accum, "tokens_per_step": tokens_per_step_of(bare.preset),
+            "unit": "examples" if bare.windows else "tokens",
             "seconds_per_step": bound.whole, "spread": self._own.spread, "steps": self._own.steps,
             "seconds_micro": micro, "seconds_update": update,
             "seconds_fixed": bound.fixed, "seconds_arithmetic": bound.arithmetic, "seconds_rest": bound.rest,
@@ -91,18 +92,21 @@ class _Bench:
         self._tell(type="phase", phase=what, percent=None)
 
     def _line(self) -> tuple[list[int], list[float]]:
-        """Small sizes and the seconds of their steps of one micro-batch, each visited in turn with the preset's own."""
+        """Small sizes and the seconds of their steps of one micro-batch, each in turn with the preset's own."""
         least = smallest_B(self._bare.preset)
         sizes = [least, 2 * least, 4 * least]
-        small = [Timed(_with(self._bare, {"batch.B": B, "batch.accum": 1})) for B in sizes]
-        began = time.perf_counter()
+        return sizes, [self._small(B) for B in sizes]
+
+    def _small(self, B: int) -> float:
+        self._say(f"B = {B}")
+        timed, began = Timed(_with(self._bare, {"batch.B": B, "batch.accum": 1})), time.perf_counter()
         for visit in range(_VISITS):
             if visit and time.perf_counter() - began > self._seconds:
                 break  # long steps
-            self._own.visit(self._seconds * _OWN)
-            for timed in small:
-                timed.visit(self._seconds * _SMALL)
-        return sizes, [timed.seconds for timed in small]
+            if not (self._own.steps and self._own.seconds > self._seconds):
+                self._own.visit(self._seconds * _OWN)
+            timed.visit(self._seconds * _SMALL)
+        return timed.seconds
 
     def _peak(self, precision: str) -> float:
         self._say(f"matrix products in {precision}")
