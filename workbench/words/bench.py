@@ -44,7 +44,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(a: argparse.Namespace) -> int:
     """Time the preset's full training step as a run makes it, and say what bounds it: what is paid whatever B is,
     arithmetic at the rate of this machine's own matrix products, or the rest. What might be faster is run, and told
-    with its figure. Nothing is trained on: the weights are thrown away."""
+    with its figure. Nothing of it is kept."""
     if a.forget and not a.tune:
         raise UsageError("--forget goes with --tune")
     loaded = presets.load(a.preset, sets=a.set)
