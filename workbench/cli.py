@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -10,40 +9,8 @@ from pathlib import Path
 
 from workbench import __version__, options
 from workbench.errors import UsageError, WorkbenchError, out_of_memory
-from workbench.streams import drop
-
-DESCRIPTION = """\
-A terminal workbench for training small language models.
-
-  workbench [PRESET]                      the screen, ready to start (char if none is named)
-  workbench attach [RUN] [--read-only]    the screen on a run that is running or over
-  workbench --headless PRESET             train here and now, no screen
-  workbench --headless PRESET --dry-run   what it would be: parameters, tokens a step, memory
-  workbench runs                          what ran and what runs
-  workbench set RUN lr=3e-4 accum=2       edit a running run; prints the step at which it acts
-  workbench pause|stop RUN                stop finishes the step and saves first
-  workbench resume RUN                    unpauses a paused run, continues an ended one
-  workbench replay RUN                    the same run again, edits included, as a new run
-  workbench data [NAME]                   datasets: what is here, what can be fetched
-  workbench rows PRESET|RUN               the exact x/y rows of any step
-  workbench sample RUN --prompt TEXT      text from its last checkpoint
-  workbench eval RUN                      losses of its last checkpoint
-  workbench export RUN --csv|--jsonl      everything that was recorded
-  workbench plan PRESET --tokens 524288   B, T, accum and world for so many tokens a step
-  workbench fit PRESET                    the largest and the fastest B, measured
-  workbench check accum PRESET            accumulation is equality; also: gradient, last-position
-  workbench sweep PRESET --set B=1,32,64  runs for every value, at equal steps, tokens or seconds
-  workbench compare RUN…                  what differs, and whether by more than noise
-  workbench lesson [NAME]                 lessons on batches, on the screen
-  workbench doctor                        what is missing on this machine, and how to mend it
-
-PRESET is a TOML file or a shipped preset's name (char, shakespeare, names, …).
-RUN is a run's name, a prefix that only one has, a path, or `last`.
-`workbench WORD --help` tells the rest."""
-
-EXITS = """\
-exit codes: 0 done, or stopped on request · 2 bad usage or preset · 3 the loss became NaN or infinite ·
-4 out of memory · 5 the data cannot be had · 130, 143 after SIGINT, SIGTERM, with a checkpoint · 1 anything else"""
+from workbench.streams import drop, never_fail_to_print, open_standard
+from workbench.usage import DESCRIPTION, EXITS
 
 Arguments = argparse.Namespace
 Word = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], int]]
@@ -53,8 +20,8 @@ Word = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], in
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code; whatever a user can mend is told in one message, without traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    _open_standard_streams()
-    _never_fail_to_print()
+    open_standard()
+    never_fail_to_print()
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()  # here, where what it meets can be told: at the exit it would be code 120
@@ -95,23 +62,6 @@ def _no_memory() -> int:
             file=sys.stderr,
         )
     return 4
-
-
-def _open_standard_streams() -> None:
-    """Started with stdout or stderr closed (`>&-`): nobody reads, and no file of a run may get their numbers."""
-    for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
-            setattr(sys, name, open(fd, "w" if fd else "r", closefd=False))  # noqa: SIM115
-
-
-def _never_fail_to_print() -> None:
-    """What a terminal's encoding lacks is escaped: no ż of a sample ends a run or its telling."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -432,6 +382,7 @@ WORDS: dict[str, Word | None] = {
     "doctor": (_declare_runs, _doctor),
     "plan": None,
     "fit": None,
+    "bench": None,
     "check": None,
     "sweep": None,
     "compare": None,

@@ -1,18 +1,23 @@
 """What the machine decides: once, by a rule, recorded; and a resume that would give other bits is refused."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy
 import psutil
 import pytest
 import torch
+from tiny_runs import GPT, document
 
 from workbench import preset as presets
+from workbench.data import tuned
 from workbench.errors import UsageError
 from workbench.preset import Preset
+from workbench.runs import settings
 from workbench.training import device
-from workbench.training.device import MOST_THREADS, Resolved, again, resolve, take
+from workbench.training.device import MOST_THREADS, Resolved, again, by_rule, resolve, take
 
 
 def preset(kind: str = "gpt", **keys: Any) -> Preset:
@@ -168,8 +173,6 @@ def test_another_python_or_workbench_changes_no_bit() -> None:
 def test_a_run_records_what_it_resolved(train: Any) -> None:
     import json
 
-    from tiny_runs import GPT, document
-
     ran = train(document(GPT, schedule__steps=5, device__precision="fp64", device__name="cpu"))
     told = json.loads((ran.path / "resolved.json").read_text())
     expected = device.resolve(preset(name="cpu", precision="fp64", threads=1)).to_json()
@@ -177,3 +180,83 @@ def test_a_run_records_what_it_resolved(train: Any) -> None:
     assert (told["format"], told["attempt"]) == (1, 1)
     assert told["corpus"]["fingerprint"] == ran.of("start")[0]["fingerprint"]
     assert (ran.of("start")[0]["device"], ran.of("start")[0]["precision"]) == ("cpu", "fp64")
+
+
+# ------------------------------------------------------------------------------------- what was tuned
+
+
+@pytest.fixture
+def keep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Keep a choice for a preset on this machine, in a cache of its own."""
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+
+    def go(p: Preset, **choice: Any) -> Path:
+        facts = device.key(p, by_rule(p))
+        fields = {"precision": "fp32", "attention": "plain", "threads": 1} | choice
+        return tuned.write(facts["machine"], facts["shape"], tuned.Choice(**fields), [])
+
+    return go
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_what_was_tuned_takes_the_place_of_the_rule(keep: Callable[..., Path]) -> None:
+    p = preset(name="cpu", precision="fp32")
+    assert by_rule(p).attention == "sdpa"
+    path = keep(p)
+    told: list[str] = []
+    resolved = resolve(p, told.append)
+    assert (resolved.tuned, resolved.attention, resolved.threads) == (True, "plain", 1)
+    assert told == ["fp32, plain attention, 1 thread: measured by `workbench bench --tune`"]
+    assert resolve(p) == resolved
+    assert by_rule(p).tuned is False
+    other = preset(name="cpu", precision="fp64")  # another arithmetic was asked for
+    assert resolve(other) == by_rule(other)
+    path.unlink()
+    assert resolve(p) == by_rule(p)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_no_file_brings_bf16_to_where_auto_would_not_choose_it(
+    keep: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    p = preset(name="cpu")
+    keep(p, precision="bf16")
+    assert resolve(p).precision == "bf16"
+    assert device.choices(p)["precision"] == ["fp32", "bf16"]
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    told: list[str] = []
+    assert resolve(p, told.append) == by_rule(p)
+    assert told == ["what `workbench bench --tune` kept, bf16, is no choice here; it was not used"]
+    assert device.choices(p)["precision"] == ["fp32"]
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_damaged_choice_is_told_and_the_rule_holds(keep: Callable[..., Path]) -> None:
+    p = preset(name="cpu", precision="fp32")
+    keep(p).write_text("\x1b[2J{")
+    told: list[str] = []
+    assert resolve(p, told.append) == by_rule(p)
+    assert "damaged" in told[0]
+
+
+def test_only_what_is_left_open_is_tuned() -> None:
+    found = device.choices(preset(name="cpu", precision="fp64", threads=7))
+    assert (found["precision"], found["threads"]) == (["fp64"], [7])
+    assert found["attention"] == ["plain", "sdpa"]
+    assert device.choices(preset("mlp", name="cpu"))["attention"] == ["sdpa"]
+
+
+def test_a_run_goes_on_by_what_it_recorded(train: Any, resume: Any, keep: Callable[..., Path]) -> None:
+    doc = document(GPT, schedule__steps=40, device__precision="fp32", device__name="cpu", model__dropout=0.0)
+    path = keep(presets.from_document(doc, source="test"))
+    ran = train(doc, at_start=[{"command": "stop", "at": 20}])
+    before = settings.resolved(ran.path)
+    assert before is not None
+    assert (before["tuned"], before["attention"]) == (True, "plain")
+    path.unlink()
+    assert resume(ran.path).outcome.state == "done"
+    after = settings.resolved(ran.path)
+    assert after is not None
+    assert {name: after[name] for name in device.TUNED} == {name: before[name] for name in device.TUNED}
+    assert after["tuned"]

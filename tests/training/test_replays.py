@@ -43,7 +43,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Made:
     real = device.resolve
 
     def way(steps: str) -> None:
-        monkeypatch.setattr(device, "resolve", lambda preset: replace(real(preset), steps=steps))
+        monkeypatch.setattr(device, "resolve", lambda preset, tell=print: replace(real(preset), steps=steps))
 
     return way
 

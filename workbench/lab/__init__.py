@@ -4,6 +4,7 @@ planned.py    what a plan comes to: steps, epochs, FLOPs, time, memory, lr
 rate.py       tokens a second, as the newest run of the same shapes measured them
 trial.py      one experiment in a process of its own: `training/trials` is its other end
 fit.py        the largest and the fastest B, by full steps in fresh processes
+bench.py      how fast a step is, what bounds it, what would be faster; tune.py: the fastest way to compute it, kept
 search.py     which size to run next; sizes.py: memory as people write it
 scenarios.py  all at once, small without accumulation, small with it: under one limit
 check.py      accumulation, the mini-batch gradient, the last position; checks/ has their words, theory beside figures

@@ -9,7 +9,7 @@ import os
 import platform
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import psutil
 import torch
 
 from workbench import __version__
+from workbench.data import tuned
 from workbench.errors import UsageError
 from workbench.plan import attention
 from workbench.preset import Preset
@@ -44,6 +45,8 @@ class Resolved:
     compile: bool
     steps: str
     """How they are made: `eager` (step.py), `replayed` (replays.py) or `by hand` (by_hand.py)."""
+    tuned: bool
+    """Precision, attention and threads are those that `workbench bench --tune` found to be the fastest here."""
     threads: int
     python: str
     torch_version: str
@@ -70,8 +73,27 @@ class Resolved:
         return nullcontext
 
 
-def resolve(preset: Preset) -> Resolved:
-    """Turn every `auto` of `[device]` into what this machine does. UsageError where it cannot do what was asked."""
+def resolve(preset: Preset, tell: Callable[[str], None] = lambda text: None) -> Resolved:
+    """Turn every `auto` of `[device]` into what this machine does: what was measured to be the fastest, else by rule.
+
+    UsageError where it cannot do what was asked. `tell` hears of a measured choice, in use or not to be used.
+    """
+    ruled = by_rule(preset)
+    facts = key(preset, ruled)
+    choice, trouble = tuned.read(facts["machine"], facts["shape"])
+    if choice and not _may_be(choice, preset):
+        trouble = f"what `workbench bench --tune` kept, {choice.precision}, is no choice here; it was not used"
+    if trouble:
+        tell(trouble)
+    if not choice or trouble:
+        return ruled
+    chosen = ", ".join((choice.precision, *([f"{choice.attention} attention"] if preset.model.kind == "gpt" else [])))
+    tell(f"{chosen}, {choice.threads} thread{'' if choice.threads == 1 else 's'}: measured by `workbench bench --tune`")
+    return replace(ruled, tuned=True, **asdict(choice))
+
+
+def by_rule(preset: Preset) -> Resolved:
+    """The same whatever was measured. UsageError where this machine cannot do what was asked."""
     device = _device(preset.device.name)
     kind = device.split(":")[0]
     precision = preset.device.precision
@@ -86,6 +108,7 @@ def resolve(preset: Preset) -> Resolved:
         attention=attention.rule(preset, precision=precision, device=kind),
         compile=preset.device.compile == "on",
         steps=_steps(preset, kind, precision),
+        tuned=False,
         threads=preset.device.threads or _threads(preset.model.kind),
         python=platform.python_version(),
         torch_version=torch.__version__,
@@ -121,23 +144,61 @@ def _bf16_pays(device: str, model: str) -> bool:
     return BF16_ON_CPU and device == "cpu" and model == "gpt" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
+# ------------------------------------------------------------------------------------------ what is tuned
+
+TUNED = ("precision", "attention", "threads")
+"""The fields of a Resolved that a measurement may choose."""
+
+
+def key(preset: Preset, resolved: Resolved) -> dict[str, Any]:
+    """What a measured choice is kept by: this `machine` and its torch, and the `shape` that was trained."""
+    machine = {
+        "device": resolved.device.split(":")[0], "device_model": resolved.device_model, "processors": _processors(),
+        "torch_version": resolved.torch_version,
+    }  # fmt: skip
+    return {"machine": machine, "shape": tuned.shape(preset)}
+
+
+def choices(preset: Preset, *, pinned: bool = True) -> dict[str, list[Any]]:
+    """What there is to measure for each field of TUNED: all that this machine does well and the preset leaves open.
+
+    bf16 only where the rule could choose it. Not `pinned`: as if the preset left all of it open.
+    """
+    ruled, d = by_rule(preset), preset.device
+    kind, processors = ruled.device.split(":")[0], _processors()
+    precisions = ["fp32", "bf16"] if _bf16_pays(kind, preset.model.kind) else ["fp32"]
+    threads = sorted({1, max(1, processors // 2), processors, ruled.threads}) if kind == "cpu" else [ruled.threads]
+    return {
+        "precision": [d.precision] if pinned and d.precision != "auto" else precisions,
+        "attention": ["plain", "sdpa"] if preset.model.kind == "gpt" else [ruled.attention],
+        "threads": [d.threads] if pinned and d.threads else threads,
+    }
+
+
+def _may_be(choice: tuned.Choice, preset: Preset) -> bool:
+    """Whether the preset and the rule leave room for it: no file brings bf16 to where auto would not choose it."""
+    there = choices(preset)
+    return all(getattr(choice, name) in there[name] for name in TUNED)
+
+
 def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tuple[Resolved, dict[str, Any]]:
     """The recorded choices for a resume or a replay, and what differs from them (only with `re_resolve`).
 
     UsageError where this machine would give other bits.
     """
-    now = resolve(preset)
+    now = by_rule(preset)
     names = [f.name for f in fields(Resolved)]
     kept = {name: recorded.get(name) for name in names}
     # Choices are taken over; what the machine is cannot be.
     chosen = {name: kept[name] for name in ("precision", "attention", "compile", "threads")}
-    chosen["steps"] = kept["steps"] or "eager"  # an earlier version's run says nothing of it
+    chosen["steps"] = kept["steps"] or "eager"  # an earlier version's run says nothing of either
+    chosen["tuned"] = bool(kept["tuned"])
     bound = ("device", "device_model", "torch_version", "numpy_version")
     differing = {name: (kept[name], getattr(now, name)) for name in bound if kept[name] != getattr(now, name)}
     if not differing:
         return Resolved(**{**asdict(now), **chosen}), {}
     if re_resolve:
-        return now, {name: [str(was), str(is_)] for name, (was, is_) in differing.items()}
+        return resolve(preset), {name: [str(was), str(is_)] for name, (was, is_) in differing.items()}
     told = "; ".join(f"{name} was {was}, is {is_}" for name, (was, is_) in differing.items())
     raise UsageError(
         f"this machine would not continue the run bit for bit: {told}. "
@@ -195,7 +256,10 @@ def _processor() -> str:
 
 def _threads(kind: str) -> int:
     """The processors that this process may use, one for models whose matrices are too small to share."""
-    if kind != "gpt":
-        return 1
+    return min(_processors(), MOST_THREADS) if kind == "gpt" else 1
+
+
+def _processors() -> int:
+    """Cores that this process may use."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed, MOST_THREADS))
+    return max(1, min(allowed, psutil.cpu_count(logical=False) or allowed))

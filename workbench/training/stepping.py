@@ -25,12 +25,13 @@ from workbench.runs.signals import Signals
 from workbench.training import divergence
 from workbench.training.by_hand import ByHand, Made
 from workbench.training.device import Resolved
+from workbench.training.engines import engine
 from workbench.training.inspection import Inspection, MicroBatches
 from workbench.training.journal import Journal
-from workbench.training.models import MLP, Model, seed_dropout
+from workbench.training.models import Model, seed_dropout
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Leave, Position
-from workbench.training.replays import MOST, Launched, Replays, Shape, fits
+from workbench.training.replays import MOST, Launched, Replays, Shape
 from workbench.training.steering import Gait, Steering
 from workbench.training.step import Update, optimizer_step
 
@@ -74,7 +75,10 @@ class Stepping:
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
         self._ahead = Ahead(self._train, self._newline)
         self._compiled = False
-        self._many = self._many_at_a_launch()
+        self._many = engine(
+            standing.preset, resolved, model=model, forward=self._forward, optimizer=optimizer, train=self._train,
+            newline=self._newline, seed=self._seed,
+        )  # fmt: skip
         self._a_launch = 1
         self._inside: MicroBatches | None = None
         """Of the step that is under way, where someone watches its micro-batches."""
@@ -250,20 +254,7 @@ class Stepping:
 
     # ---------------------------------------------------------------------------------- many a launch
 
-    def _many_at_a_launch(self) -> Replays | ByHand | None:
-        p, device = self._now.preset, self._resolved.torch_device
-        if self._resolved.steps == "by hand":
-            assert isinstance(self._model, MLP)
-            return ByHand(self._model, self._optimizer, self._train, newline=self._newline, preset=p)
-        if self._resolved.steps != "replayed" or not fits(self._train, device):
-            return None  # a corpus that is too large for the card: its steps are launched one by one
-        drops = p.model.kind == "gpt" and p.model.dropout > 0
-        return Replays(
-            self._forward, self._optimizer, self._train, newline=self._newline, device=device,
-            autocast=self._resolved.autocast, seed=self._seed if drops else None,
-        )  # fmt: skip
-
-    def _launch(self, engine: Replays | ByHand, until: int) -> None:
+    def _launch(self, many: Replays | ByHand, until: int) -> None:
         """Up to step `until`, the next launch on its way while the last one is recorded."""
         p, at = self._now.preset, self._now.at
         if self._journal.phase != "training":
@@ -277,7 +268,7 @@ class Stepping:
                 lrs = [lr_of(p, step) for step in range(ahead, ahead + n)]
                 first = at.rows_before + (ahead - at.step) * rows_a_step
                 offsets = self._now.rows.offsets(first, n * rows_a_step).reshape(n, rows_a_step)
-                launched = engine.launch(shape, ahead, lrs, offsets)
+                launched = many.launch(shape, ahead, lrs, offsets)
                 on_their_way.append((launched, lrs))
                 ahead += launched.n
             if not on_their_way:

@@ -139,7 +139,7 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
     if beginning.resolved:
         resolved, beginning.differing = device.again(beginning.resolved, preset, re_resolve=re_resolve)
     else:
-        resolved = device.resolve(preset)
+        resolved = device.resolve(preset, tell)
     device.take(resolved)
     corpus = open_corpus(preset.data, progress=progress)
     for note in corpus.notes:

@@ -14,12 +14,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
-from workbench.data import cache
+from workbench.data import cache, tuned
 from workbench.data.visible import visible
 from workbench.errors import WorkbenchError
 from workbench.runs import FORMAT, directory
@@ -46,7 +47,7 @@ class Finding(NamedTuple):
 
 def tell(runs: str | None, *, json: bool) -> int:
     """Print the findings. Exit code 1 if something that training needs is missing."""
-    findings = [*_python(), *_torch(), *_machine(), *_places(runs), *_terminal(), *_login()]
+    findings = [*_python(), *_torch(), *_machine(), *_places(runs), *_tuned(), *_terminal(), *_login()]
     for f in findings:
         if json:
             print(dump({"format": FORMAT, "type": "finding", **f._asdict()}))
@@ -122,6 +123,26 @@ def _places(runs: str | None) -> Iterator[Finding]:
             yield Finding("note", about, f"{place}: {free / 2**20:.0f} MiB free", f"make room, or move it: {variable}")
         else:
             yield Finding("ok", about, f"{place}: {free / 2**30:.0f} GiB free")
+
+
+def _tuned() -> Iterator[Finding]:
+    """What new runs take from a measurement instead of the rule."""
+    for kept in tuned.kept():
+        c, version = kept.choice, kept.machine.get("torch_version")
+        model, T = kept.shape.get("model"), kept.shape.get("T")
+        kind = model.get("kind") if isinstance(model, dict) else None
+        found = f"{kind}, T = {T}: {c.precision}, {c.attention} attention, {c.threads} threads; {kept.path}"
+        if version != _version("torch"):
+            yield Finding("note", "tuned", f"{found}: of torch {version}, so not in use", "`workbench bench --tune`")
+        else:
+            yield Finding("ok", "tuned", found)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _terminal() -> Iterator[Finding]:

@@ -10,5 +10,6 @@ probe.py          full steps of a preset at one B, under a limit: memory and sec
 accum.py          one step split three ways, and four ways to another gradient
 gradient.py       the gradients of mini-batches beside the whole training split's
 last_position.py  trained on every target of a row, and on its last alone
+bench.py          how fast a preset's step is, what bounds it, and what is faster; steps.py: the steps that it times
 bare.py           what they share: a preset's rows, models, steps and gradients without a run directory
 """

@@ -16,6 +16,7 @@ from workbench.runs.files import dump
 
 TRIALS = {
     "probe": "probe",
+    "bench": "bench",
     "accum": "accum",
     "gradient": "gradient",
     "last-position": "last_position",

@@ -1,0 +1,248 @@
+"""A preset's steps with nothing between them, as a run makes them: rows drawn, compiled, replayed on a card."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from workbench import preset as presets
+from workbench.data.ahead import Ahead
+from workbench.errors import UsageError
+from workbench.plan.arithmetic import tokens_per_step_of
+from workbench.plan.schedule import lr_of
+from workbench.training import replays as captured
+from workbench.training.by_hand import ByHand
+from workbench.training.engines import engine
+from workbench.training.models import seed_dropout
+from workbench.training.optimizers import Optimizer
+from workbench.training.replays import Replays, Shape
+from workbench.training.step import optimizer_step
+from workbench.training.trials.bare import Bare, Pair
+
+A_LAUNCH = 8
+"""Steps that are replayed at once, timed together."""
+LONG = 3.0
+"""Seconds after which as few steps have to do as there are."""
+MOST_STEPS = 2000
+"""Of a few microseconds each: more say nothing more."""
+
+
+class Timing(NamedTuple):
+    """Seconds of steps one by one, of their micro-batches, and of the rest of each, which is the update.
+
+    The latter two are empty where a step is one launch, and nobody sees its parts.
+    """
+
+    steps: list[float]
+    micro: list[float]
+    update: list[float]
+
+
+class Steps:
+    """Steps of a preset from its first on, with weights of their own."""
+
+    def __init__(self, bare: Bare) -> None:
+        self._bare, self._preset, self._resolved = bare, bare.preset, bare.resolved
+        self._train = bare.corpus.splits["train"]
+        model = bare.model(bare.resolved.dtype)
+        if bare.resolved.compile:
+            torch.compiler.reset()  # each is compiled for its own B, as in a run
+        self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if bare.resolved.compile else model
+        self._optimizer = Optimizer(model, bare.preset.optimizer)
+        self._ahead = Ahead(self._train, bare.newline)
+        self._step = 0
+        self._clock = _Clock(bare.device)
+        self._many = engine(
+            bare.preset, bare.resolved, model=model, forward=self._forward, optimizer=self._optimizer,
+            train=self._train, newline=bare.newline, seed=self._seed,
+        )  # fmt: skip
+
+    def time(self, seconds: float, *, least: int = 2) -> Timing:
+        """As many steps as take so long, after one that does not count (a graph's: after it is captured)."""
+        if self._many:
+            return self._launched(self._many, seconds, least)
+        whole: list[float] = []
+        micro: list[float] = []
+        update: list[float] = []
+        self._one()
+        began = time.perf_counter()
+        while _go_on(len(whole), time.perf_counter() - began, seconds, least):
+            parts = self._one()
+            whole.append(sum(parts))
+            micro += parts[:-1]
+            update.append(parts[-1])
+        return Timing(whole, micro, update)
+
+    def _one(self) -> list[float]:
+        """One step: the seconds of its micro-batches, then of its update."""
+        p = self._preset
+        self._seed(self._step)
+        self._clock.mark()
+        update = optimizer_step(
+            self._forward, self._optimizer, self._micro_batches(), targets=tokens_per_step_of(p),
+            lr=self._lr(self._step), weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip,
+            autocast=self._resolved.autocast, watch=lambda *_: self._clock.mark(),
+        )  # fmt: skip
+        self._clock.mark()
+        parts = self._clock.read()
+        if not update.applied:  # and so not the whole of a step
+            raise UsageError(f"training diverged: try a lower lr, as in --set lr={p.optimizer.lr / 10:g}")
+        self._step += 1
+        return parts
+
+    def _lr(self, step: int) -> float:
+        return lr_of(self._preset, min(step, self._preset.schedule.steps - 1))
+
+    def _micro_batches(self) -> Iterator[Pair]:
+        b = self._preset.batch
+        for micro in range(b.accum):
+            first = (self._step * b.accum + micro) * b.B
+            x, y = self._ahead.draw(self._bare.rows, first, b.B, then=first + b.B)
+            yield torch.from_numpy(x).to(self._bare.device), torch.from_numpy(y).to(self._bare.device)
+
+    def _launched(self, many: Replays | ByHand, seconds: float, least: int) -> Timing:
+        while self._step <= captured.WARM_UP:  # the last of these is the first that is captured
+            self._launch(many, 1)
+        whole: list[float] = []
+        began = time.perf_counter()
+        while _go_on(len(whole), time.perf_counter() - began, seconds, least):
+            whole += self._launch(many, A_LAUNCH)
+        return Timing(whole, [], [])
+
+    def _launch(self, many: Replays | ByHand, n: int) -> list[float]:
+        p = self._preset
+        b, rows = p.batch, p.batch.B * p.batch.accum
+        shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
+        lrs = [self._lr(step) for step in range(self._step, self._step + n)]
+        offsets = self._bare.rows.offsets(self._step * rows, n * rows).reshape(n, rows)
+        launched = many.launch(shape, self._step, lrs, offsets)
+        _, took = launched.wait()
+        self._step += launched.n
+        return [took / launched.n] * launched.n
+
+    def _seed(self, step: int) -> None:
+        if self._preset.model.kind == "gpt" and self._preset.model.dropout > 0:
+            seed_dropout(self._preset.seed, step)
+
+
+class _Clock:
+    """Moments of the device: on a card they are noted between kernels, and nothing waits until they are read."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._marks: list[float] = []
+        self._events: list[torch.cuda.Event] = []
+
+    def mark(self) -> None:
+        if self._device.type == "cuda":
+            event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            event.record()
+            self._events.append(event)
+            return
+        if self._device.type == "mps":
+            torch.mps.synchronize()
+        self._marks.append(time.perf_counter())
+
+    def read(self) -> list[float]:
+        """Seconds from each mark to the next; they are forgotten."""
+        marks, events = self._marks, self._events
+        self._marks, self._events = [], []
+        if not events:
+            return [after - before for before, after in pairwise(marks)]
+        events[-1].synchronize()
+        return [before.elapsed_time(after) / 1000 for before, after in pairwise(events)]
+
+
+def _go_on(done: int, elapsed: float, seconds: float, least: int) -> bool:
+    """Whether to time another: until the time is over; at least so many, unless they are long; one in any case."""
+    return not done or (done < least and elapsed < LONG) or (done < MOST_STEPS and elapsed < seconds)
+
+
+class Timed:
+    """A preset's step, timed in as many visits as one likes: what else the machine does in the meantime is then the
+    same for all that are visited in turn.
+
+    Of many micro-batches two are run: the others follow them in the same way.
+    """
+
+    def __init__(self, bare: Bare) -> None:
+        self._accum = bare.preset.batch.accum
+        self._few = min(self._accum, 2)
+        self._tokens = tokens_per_step_of(bare.preset)
+        self._runs = [Steps(_of(bare, self._few))]
+        if bare.resolved.steps != "eager":  # one launch: its parts are told by another number of micro-batches
+            self._runs.append(Steps(_of(bare, 3 - self._few)))
+        self._all = [Timing([], [], []) for _ in self._runs]
+
+    def visit(self, seconds: float) -> float:
+        """Time it for so long. Returns the tokens a second of this visit alone."""
+        found = [run.time(seconds / len(self._runs)) for run in self._runs]
+        for known, new in zip(self._all, found, strict=True):
+            for kept, more in zip(known, new, strict=True):
+                kept += more
+        return self._tokens / self._whole(found)
+
+    @property
+    def seconds(self) -> float:
+        """Of a step: the median."""
+        return self._whole(self._all)
+
+    @property
+    def parts(self) -> tuple[float, float]:
+        """Seconds of a micro-batch and of the update: medians."""
+        return self._parts(self._all)
+
+    @property
+    def steps(self) -> int:
+        """How many were timed."""
+        return len(self._all[0].steps)
+
+    @property
+    def spread(self) -> float:
+        """How far the middle half of the steps is apart, as a share of the median."""
+        low, middle, high = np.quantile(np.array(self._all[0].steps), (0.25, 0.5, 0.75))
+        return float((high - low) / middle)
+
+    def _parts(self, found: Sequence[Timing]) -> tuple[float, float]:
+        if found[0].micro:
+            return statistics.median(found[0].micro), statistics.median(found[0].update)
+        step, other = (statistics.median(timing.steps) for timing in found)
+        micro = min(max(0.0, (step - other) / (2 * self._few - 3)), step / self._few)
+        return micro, step - self._few * micro
+
+    def _whole(self, found: Sequence[Timing]) -> float:
+        step = statistics.median(found[0].steps)
+        return step + (self._accum - self._few) * self._parts(found)[0] if self._accum > self._few else step
+
+
+def _of(bare: Bare, accum: int) -> Bare:
+    return replace(bare, preset=presets.apply(bare.preset, {"batch.accum": accum}, source="the benchmark"))
+
+
+def multiplied(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
+    """Floating-point operations a second of the fastest square matrix product, of sizes from 256 on, as large as time
+    allows: the median of each size's, on the threads that torch has."""
+    clock, best, n = _Clock(device), 0.0, 256
+    began = time.perf_counter()
+    while True:
+        a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
+        out = torch.empty(n, n, device=device, dtype=dtype)
+        took: list[float] = []
+        torch.mm(a, b, out=out)
+        size_began = time.perf_counter()
+        while _go_on(len(took), time.perf_counter() - size_began, seconds / 8, 3):
+            clock.mark()
+            torch.mm(a, b, out=out)
+            clock.mark()
+            took += clock.read()
+        each = statistics.median(took)
+        best = max(best, 2 * n**3 / each)
+        n *= 2
+        if n > 16_384 or time.perf_counter() - began + max(4 * 8 * each, seconds / 8) > seconds:
+            return best
