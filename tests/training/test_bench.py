@@ -11,6 +11,7 @@ from tiny_runs import GPT, MLP, document
 from workbench.errors import UsageError
 from workbench.plan.bound import Bound
 from workbench.training import device
+from workbench.training.by_hand import ByHand
 from workbench.training.step import Update, optimizer_step
 from workbench.training.trials import bench, steps
 from workbench.training.trials.bare import Bare
@@ -29,8 +30,8 @@ def _threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("doc", [document(TINY, batch__accum=2, model__dropout=0.1), MLP], ids=["gpt", "mlp"])
-def test_its_steps_are_those_of_a_run(doc: Any, train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_steps_are_those_of_a_run(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doc = document(TINY, batch__accum=2, model__dropout=0.1)
     made: list[Update] = []
 
     def noted(*args: Any, **more: Any) -> Update:
@@ -48,6 +49,26 @@ def test_its_steps_are_those_of_a_run(doc: Any, train: Any, monkeypatch: pytest.
     assert len(timing.update) == 5
     assert len(timing.micro) == 5 * bare.preset.batch.accum
     assert sum(timing.micro) + sum(timing.update) == pytest.approx(sum(timing.steps))
+
+
+def test_its_launches_are_those_of_a_run(train: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    doc, made, step = document(MLP, device={"threads": 1, "name": "cpu", "precision": "fp32"}), [], ByHand.step
+
+    def noted(*args: Any, **more: Any) -> Update:
+        made.append(step(*args, **more))
+        return made[-1]
+
+    monkeypatch.setattr(ByHand, "step", noted)
+    bare = Bare.open(doc, silent)
+    device.take(bare.resolved)
+    assert bare.resolved.steps == "by hand"
+    timing = Steps(bare).time(0, least=5)
+    found, made[:] = [(update.loss, update.grad_norm) for update in made], []
+    records = train(document(doc, schedule__steps=40)).records
+    assert len(found) > len(timing.steps) >= 5
+    assert found == list(zip(records["loss"], records["grad_norm"], strict=True))[: len(found)]
+    assert not timing.micro
+    assert not timing.update
 
 
 def test_a_step_that_is_not_whole_is_not_timed() -> None:
