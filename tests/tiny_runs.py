@@ -32,6 +32,8 @@ GPT: dict[str, Any] = {
     "sample": {"every": 20, "tokens": 5},
     "device": {"threads": 1},
 }
+FP32 = GPT | {"device": {"threads": 1, "precision": "fp32"}}
+"""The same where memory or bits are told: `auto` is bf16 on some processors."""
 MLP: dict[str, Any] = {
     "name": "tiny-mlp",
     "data": {"text": LINES, "split": "lines", "layout": "windows"},

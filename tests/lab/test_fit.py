@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 import pytest
-from tiny_runs import GPT, MLP, document
+from tiny_runs import FP32, MLP, document
 
 from workbench import preset as presets
 from workbench.errors import UsageError
@@ -20,7 +20,7 @@ KEYS = {"B", "T", "accum", "fits", "memory_bytes", "predicted_bytes", "seconds_p
         "seconds_update", "tokens_per_s", "reason"}  # fmt: skip
 
 
-def written_to(folder: Any, base: dict[str, Any] = GPT, **changes: Any) -> None:
+def written_to(folder: Any, base: dict[str, Any] = FP32, **changes: Any) -> None:
     preset = presets.from_document(document(base, **changes), source="test")
     (folder / "tiny.toml").write_text(presets.to_toml(preset))
 
@@ -175,7 +175,7 @@ def test_why_is_told_without_the_allocator() -> None:
 
 
 def test_tokens_are_rows() -> None:
-    preset = presets.from_document(GPT, source="test")
+    preset = presets.from_document(FP32, source="test")
     assert Wanted(preset).rows == 4
     assert Wanted(preset, tokens=160).rows == 10
     windows = presets.from_document(MLP, source="test")
@@ -185,7 +185,7 @@ def test_tokens_are_rows() -> None:
 @linux
 def test_a_crash_is_memory_only_if_more_of_it_helps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that is refused memory may end the process. Real trials crash in the kernel's hands, by a signal."""
-    asked = {"preset": presets.to_document(presets.from_document(GPT, source="test")), "steps": 5000}
+    asked = {"preset": presets.to_document(presets.from_document(FP32, source="test")), "steps": 5000}
     asked |= {"limit_bytes": 2 * 10**9}
 
     def crash(told: Told) -> None:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 import pytest
-from tiny_runs import GPT, MLP, document
+from tiny_runs import FP32, MLP, document
 
 from workbench import preset as presets
 from workbench.lab.scenarios import _split
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="on a CPU, memor
 
 def test_the_three_under_a_limit_between(workbench: Any) -> None:
     """2,048 tokens of a micro-batch hold what they do in the texts; the network is small."""
-    preset = presets.from_document(document(GPT, batch__T=64, model__width=64), source="test")
+    preset = presets.from_document(document(FP32, batch__T=64, model__width=64), source="test")
     (workbench.folder / "tiny.toml").write_text(presets.to_toml(preset))
     done = workbench("fit", "tiny.toml", "--scenarios", "--json", timeout=120)
     assert done.returncode == 0, done.stderr
@@ -35,14 +35,14 @@ def test_the_three_under_a_limit_between(workbench: Any) -> None:
 
 
 def test_how_a_step_is_split() -> None:
-    gpt = presets.from_document(document(GPT, batch__T=256), source="test")
+    gpt = presets.from_document(document(FP32, batch__T=256), source="test")
     assert _split(gpt, 32_768, "tokens") == (128, 8, 16)
     windows = presets.from_document(MLP, source="test")
     assert _split(windows, 32_768, "examples") == (32_768, 2_048, 16)
 
 
 def test_a_limit_too_small_for_b_is_no_success(workbench: Any) -> None:
-    (workbench.folder / "tiny.toml").write_text(presets.to_toml(presets.from_document(GPT, source="test")))
+    (workbench.folder / "tiny.toml").write_text(presets.to_toml(presets.from_document(FP32, source="test")))
     done = workbench("fit", "tiny.toml", "--scenarios", "--tokens", "64", "--memory-limit", "1B", "--json")
     assert done.returncode == 4
     assert "not even B = 1: out of memory" in done.stderr
@@ -50,7 +50,7 @@ def test_a_limit_too_small_for_b_is_no_success(workbench: Any) -> None:
 
 
 def test_tokens_that_cannot_be_split(workbench: Any) -> None:
-    (workbench.folder / "tiny.toml").write_text(presets.to_toml(presets.from_document(GPT, source="test")))
+    (workbench.folder / "tiny.toml").write_text(presets.to_toml(presets.from_document(FP32, source="test")))
     for tokens, said in (("100", "expected at least two whole rows of T = 16"), ("272", "17 rows cannot be split")):
         done = workbench("fit", "tiny.toml", "--scenarios", "--tokens", tokens)
         assert done.returncode == 2

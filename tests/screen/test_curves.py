@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.screen.recorded import append, made, plainly_averaged, same, written
+from workbench.errors import WorkbenchError
 from workbench.lab.flops import Spent
 from workbench.runs.records import CLIPPED, DTYPE, SPIKE
 from workbench.screen.charts.curves import Curves, smoothed
@@ -282,6 +283,22 @@ def test_a_run_that_is_removed_is_empty(tmp_path: Path) -> None:
     assert curves.poll()
     assert len(curves) == 0
     assert curves.last is None
+
+
+def test_a_file_that_is_damaged_later_stops_no_drawing(tmp_path: Path) -> None:
+    curves = written(tmp_path, made(200_000))
+    with (tmp_path / "steps.bin").open("r+b") as file:
+        for step in (0, 70_000, 100_001, 199_999):
+            file.seek(step * DTYPE.itemsize)
+            file.write(b"\xff" * 8)
+    assert curves.at(100_001) is None
+    assert not curves.columns("loss", "step", 100_000, 100_200, 200).present.all()
+    for x in ("tokens", "time"):
+        assert 0 <= curves.x_of(100_001, x) <= curves.x_of(200_000, x)
+        assert 0 <= curves.step_of(x, curves.x_of(100_100, x)) < 200_000
+    curves.landmark(0, 200_000)
+    with pytest.raises(WorkbenchError, match=r"record 199,999 says that it is step .* the file is damaged there"):
+        curves.poll()
 
 
 def test_a_thread_may_poll_while_another_draws(tmp_path: Path) -> None:

@@ -42,9 +42,13 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_auto_on_a_cpu() -> None:
+@pytest.mark.parametrize(("bf16", "precision", "attends"), [(True, "bf16", "plain"), (False, "fp32", "sdpa")])
+def test_auto_on_a_cpu(monkeypatch: pytest.MonkeyPatch, bf16: bool, precision: str, attends: str) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     resolved = resolve(preset())
-    assert (resolved.device, resolved.precision, resolved.compile) == ("cpu", "fp32", False)
+    assert (resolved.device, resolved.precision, resolved.compile) == ("cpu", precision, False)
+    assert resolved.attention == attends
+    assert resolve(preset("mlp")).precision == "fp32"  # too small to gain from it
     assert resolved.torch_version == torch.__version__
     assert resolved.numpy_version == numpy.__version__
     assert len(resolved.device_model) > 5
@@ -58,7 +62,7 @@ def test_auto_on_a_gpu() -> None:
     assert resolve(preset(name="cuda")).device == "cuda:0"
     assert resolve(preset(name="cuda:1")).device == "cuda:1"
     assert resolve(preset(name="cuda:1", precision="fp32")).precision == "fp32"
-    assert resolve(preset(name="cpu")).precision == "fp32"
+    assert resolve(preset("mlp", name="cpu")).precision == "fp32"
     with pytest.raises(UsageError, match=r"device\.name = 'cuda:2': this machine has 2 CUDA"):
         resolve(preset(name="cuda:2"))
 

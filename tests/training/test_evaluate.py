@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_runs import GPT, LINES, TEXT, Train, document
+from tiny_runs import FP32, GPT, LINES, TEXT, Train, document
 from torch.nn import functional as F
 
 from workbench import preset as presets
@@ -227,7 +227,7 @@ def test_losses_are_summed_in_fp64() -> None:
 
 def test_a_runs_evals_are_these(train: Train) -> None:
     """What a run logs at step 0, computed again from its preset alone."""
-    ran = train(document(GPT, eval__tokens=0, schedule__steps=5))
+    ran = train(document(FP32, eval__tokens=0, schedule__steps=5))
     corpus = open_corpus(presets.from_document({"data": {"text": TEXT}}, source="test").data)
     model = build(ModelTable(**GPT["model"]), vocab=corpus.tokenizer.vocab_size, T=T, seed=1337).eval()
     val = corpus.splits["val"]

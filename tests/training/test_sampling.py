@@ -80,6 +80,14 @@ def test_only_the_k_likeliest_are_drawn_and_each_of_them() -> None:
         assert write(gpt(), top_k=more) == write(gpt())
 
 
+def test_of_equally_likely_tokens_the_first_k_are_drawn() -> None:
+    """bf16 makes many logits equal."""
+    equal = Spy(lambda n: torch.tensor([0.0, 2.0, 1.0, 1.0, 2.0, 1.0] + [0.0] * (V - 6)))
+    assert set(write(equal, tokens=300, top_k=1)) == {1}
+    assert set(write(equal, tokens=300, top_k=3, temperature=9.0)) == {1, 2, 4}
+    assert set(write(equal, tokens=600, top_k=6, temperature=9.0)) == {0, 1, 2, 3, 4, 5}
+
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_draws_follow_the_softmax(temperature: float) -> None:
     logits = torch.tensor([0.0, 1.0, 2.0])

@@ -27,6 +27,8 @@ STEPS = 3
 """Full steps of a size: memory stops growing with the second, which is the first to find the optimizer's state."""
 MOST_B = 2**20
 """The preset's own bound."""
+MORE = 64 * 2**20
+"""Bytes that are given beyond a limit, at least, to see whether a crash was for want of them."""
 AS_FAST = 0.97
 """Sizes that reach this share of the fastest are told as being as fast: two runs of one size differ by as much."""
 
@@ -146,16 +148,16 @@ def _probe(wanted: Wanted, B: int, accum: int, limit: int | None, hear: Hear) ->
 def probe(asked: Told, hear: Hear) -> Told:
     """The trial `probe`; a crash for want of memory is told as OutOfMemory, any other is Crashed.
 
-    Some libraries do not survive a refusal. Whether it was one is found by giving half as much again: what crashes
-    then too, has another cause.
+    Some libraries do not survive a refusal. Whether it was one is found by giving half as much again, and no less
+    than MORE: what crashes then too, has another cause.
     """
     try:
         return trial("probe", asked, hear)
     except Crashed:
-        if not asked["limit_bytes"]:
+        if not (limit := asked["limit_bytes"]):
             raise
         with contextlib.suppress(OutOfMemory):
-            trial("probe", asked | {"limit_bytes": asked["limit_bytes"] * 3 // 2, "timed": False})
+            trial("probe", asked | {"limit_bytes": limit + max(limit // 2, MORE), "timed": False})
         raise OutOfMemory("out of memory: a library crashed when it was refused more") from None
 
 

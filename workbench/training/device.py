@@ -30,9 +30,6 @@ MOST_THREADS = 16
 LARGEST_BY_HAND = 2**17
 """Hidden values of a micro-batch; torch's kernels share larger ones among threads."""
 
-BF16_ON_CPU = False
-"""Not yet the rule: its validation losses have still to be held against fp32's. Precision bf16 asks for it."""
-
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
@@ -141,7 +138,7 @@ def _bf16_pays(device: str, model: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     # torch.cpu has no public name for this, and answers False on what is no x86.
-    return BF16_ON_CPU and device == "cpu" and model == "gpt" and bool(torch.cpu._is_avx512_bf16_supported())
+    return device == "cpu" and model == "gpt" and bool(torch.cpu._is_avx512_bf16_supported())
 
 
 # ------------------------------------------------------------------------------------------ what is tuned

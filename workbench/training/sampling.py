@@ -65,5 +65,12 @@ def _choose(logits: torch.Tensor, temperature: float, top_k: int, generator: tor
         return int(logits.argmax())
     logits = (logits - logits.max()) / temperature  # at most 0, so no temperature is too low
     if 0 < top_k < len(logits):
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[-1], float("-inf"))
+        logits = logits.masked_fill(~_largest(logits, top_k), float("-inf"))
     return int(torch.multinomial(logits.softmax(0), 1, generator=generator))
+
+
+def _largest(logits: torch.Tensor, k: int) -> torch.Tensor:
+    """Where the k largest are, (V,). Of equal ones, which bf16 makes many of, the first: k of them, no more."""
+    last = logits.topk(k).values[-1]
+    above, equal = logits > last, logits == last
+    return above | (equal & (equal.cumsum(0) <= k - above.sum()))

@@ -6,6 +6,7 @@ An x is a step, or the tokens, FLOPs or seconds of training before it; record s 
 import math
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from workbench.errors import WorkbenchError
 from workbench.lab.flops import Spent
 from workbench.runs.records import PIECE, SPIKE, Records, StepReader
 from workbench.screen.charts import decimation
@@ -317,7 +319,7 @@ class Curves:
         if self._detail is None or self._detail[0] != key or last - first > self._detail[1].most * grain:
             self._detail = key, self._begun(first, grain, 2 * (there + main.K))
         detail = self._detail[1]
-        with self._reader.open() as window:
+        with suppress(WorkbenchError), self._reader.open() as window:  # as in _read
             while (begun := first + detail.records) < last:
                 records = window.read(begun, min(begun + PIECE - detail.records % PIECE, last))
                 if not len(records):
