@@ -280,7 +280,7 @@ class Curves:
     def _read(self, begin: int, end: int) -> Records:
         try:
             return self._reader.read(begin, end)
-        except FileNotFoundError:  # the run was removed between two looks
+        except WorkbenchError:  # damaged or removed since it was taken in: the next poll tells of it
             return np.empty(0, self._reader.dtype)
 
     def _edges(self, buckets: Buckets, x: Axis) -> tuple[Matrix, Matrix]:
