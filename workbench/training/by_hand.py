@@ -27,13 +27,20 @@ from workbench.training.step import Update, Watch
 Floats = npt.NDArray[np.floating[Any]]
 
 
+MOST_IDS = 2**20
+"""Token ids that are drawn for a launch, at most: 16 MB of rows."""
+
+
 @dataclass
 class Made:
-    """Steps that have been made, as `replays.Launched` tells them."""
+    """Steps that have been made: nobody waits for them."""
 
     n: int
     _measured: npt.NDArray[np.float64]
     _seconds: float
+
+    def over(self) -> bool:
+        return True
 
     def wait(self) -> tuple[npt.NDArray[np.float64], float]:
         return self._measured[: self.n], self._seconds
@@ -41,6 +48,8 @@ class Made:
 
 class ByHand:
     """Steps of one attempt. The model's parameters and gradients move into memory that this shares with NumPy."""
+
+    depth = 1  # a launch returns when it is over, and the next one may not follow a step that was not finite
 
     def __init__(self, model: MLP, optimizer: Optimizer, split: Tokens, *, newline: int | None, preset: Preset) -> None:
         self._optimizer, self._split, self._newline = optimizer, split, newline
@@ -68,7 +77,7 @@ class ByHand:
 
     def launch(self, shape: Shape, first: int, lrs: Sequence[float], offsets: npt.NDArray[np.int64]) -> Made:
         """Train on rows at `offsets` (steps, B·accum) with `lrs`. Ends early where a step is not finite."""
-        n = min(len(lrs), MOST)
+        n = max(1, min(len(lrs), MOST, MOST_IDS // (offsets.shape[1] * (shape.T + 1))))
         measured = np.zeros((n, 2))
         began = time.perf_counter()
         xs, ys = batch(self._split, offsets[:n].reshape(-1), shape.T, self._newline)
@@ -85,6 +94,7 @@ class ByHand:
                 break
         return Made(n, measured, time.perf_counter() - began)
 
+    @np.errstate(all="ignore")  # what overflows is told by the update
     def step(
         self,
         micro_batches: Iterable[tuple[Ids, Ids]],

@@ -1,16 +1,53 @@
-"""Who makes many steps at a launch, where that pays: a card's graphs, or a small mlp's gradient written out."""
+"""Who makes the steps: one by one, where someone may look into them, and many at a launch, where that pays."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from workbench.data.batches import Tokens
 from workbench.preset import Preset
 from workbench.training.by_hand import ByHand
 from workbench.training.device import Resolved
-from workbench.training.models import MLP, Model
+from workbench.training.models import MLP, Model, drops
 from workbench.training.optimizers import Optimizer
-from workbench.training.replays import Replays, fits
+from workbench.training.replays import Replays, Shape, fits
+from workbench.training.step import Update, optimizer_step
+
+
+class OnTheirWay(Protocol):
+    """Steps that were launched."""
+
+    @property
+    def n(self) -> int:
+        """How many: it may be fewer than were asked for."""
+
+    def over(self) -> bool:
+        """Whether `wait` would return at once."""
+
+    def wait(self) -> tuple[npt.NDArray[np.float64], float]:
+        """Their losses and gradient norms before clipping, (n, 2), and the seconds that they took together. After one
+        that is not finite no other has changed anything."""
+
+
+class Many(Protocol):
+    """Makes many steps at a launch."""
+
+    @property
+    def depth(self) -> int:
+        """Launches that are worth having on their way at once."""
+
+    def launch(self, shape: Shape, first: int, lrs: Sequence[float], offsets: npt.NDArray[np.int64]) -> OnTheirWay:
+        """Train on rows at `offsets` (steps, B·accum) with `lrs`, from step `first` on."""
+
+
+class Engine(NamedTuple):
+    one: Callable[..., Update]
+    """`step.optimizer_step` of this model and optimizer: micro-batches and how, to the update."""
+    many: Many | None
 
 
 def engine(
@@ -23,18 +60,21 @@ def engine(
     train: Tokens,
     newline: int | None,
     seed: Callable[[int], None],
-) -> Replays | ByHand | None:
-    """As `resolved.steps` says; None where steps are made one by one (step.py).
-
-    `forward` is the model, compiled or not; `seed` is called with each step's number where dropout draws by it.
-    """
+) -> Engine:
+    """As `resolved.steps` says. `forward` is the model, compiled or not; `seed` is called with each step's number."""
     if resolved.steps == "by hand":
-        assert isinstance(model, MLP)
-        return ByHand(model, optimizer, train, newline=newline, preset=preset)
+        assert isinstance(model, MLP)  # device.py sees to it
+        by_hand = ByHand(model, optimizer, train, newline=newline, preset=preset)
+        return Engine(partial(_in_numpy, by_hand), by_hand)
+    one = partial(optimizer_step, forward, optimizer, autocast=resolved.autocast)
     if resolved.steps != "replayed" or not fits(train, resolved.torch_device):
-        return None  # a corpus that is too large for the card: its steps are launched one by one
-    drops = preset.model.kind == "gpt" and preset.model.dropout > 0
-    return Replays(
+        return Engine(one, None)
+    many = Replays(
         forward, optimizer, train, newline=newline, device=resolved.torch_device, autocast=resolved.autocast,
-        seed=seed if drops else None,
+        seed=seed if drops(preset.model) else None,
     )  # fmt: skip
+    return Engine(one, many)
+
+
+def _in_numpy(by_hand: ByHand, micro_batches: Iterable[tuple[Tensor, Tensor]], **how: Any) -> Update:
+    return by_hand.step(((x.numpy(), y.numpy()) for x, y in micro_batches), **how)

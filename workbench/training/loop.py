@@ -1,7 +1,7 @@
 """The training loop: between two steps everything that may happen, then one step, until the schedule's end.
 
 boundary n   evals, samples and checkpoints that are due after n updates; then commands, edits, pauses
-record n     one optimizer step (step.py), one record
+record n     one optimizer step (stepping.py makes it, step.py is its page), one record
 """
 
 import math

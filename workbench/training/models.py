@@ -40,6 +40,11 @@ def build(table: ModelTable, *, vocab: int, T: int, seed: int, attention: str = 
     return model
 
 
+def drops(table: ModelTable) -> bool:
+    """Whether a step draws what it drops, so that it needs `seed_dropout`."""
+    return table.kind == "gpt" and table.dropout > 0
+
+
 def seed_dropout(seed: int, step: int, rank: int = 0) -> None:
     """Have dropout draw its masks by the step's number: a resume draws those of the run, and a trial too."""
     torch.manual_seed(key_of(seed, _DROPOUT, step, rank))

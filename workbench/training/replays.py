@@ -30,6 +30,8 @@ from workbench.training.step import losses_of
 
 MOST = 256
 """Steps a launch: lines of the tables."""
+_MOST_ROWS = 2**22
+"""Of a launch: 32 MB of offsets."""
 WARM_UP = 3
 """Steps of a shape that are made one by one before it is captured: libraries choose their kernels in them."""
 KEPT = 4
@@ -50,16 +52,17 @@ class Shape(NamedTuple):
 
 @dataclass
 class Launched:
-    """Steps that are on their way: `first` … first+n−1."""
+    """Steps that are on their way."""
 
-    first: int
     n: int
     _measured: Tensor
     _began: "torch.cuda.Event | float"
     _ended: "torch.cuda.Event | float"
 
+    def over(self) -> bool:
+        return isinstance(self._ended, float) or bool(self._ended.query())  # type: ignore[no-untyped-call]
+
     def wait(self) -> tuple[npt.NDArray[np.float64], float]:
-        """Their losses and gradient norms before clipping, (n, 2), and the seconds that they took together."""
         if isinstance(self._began, float) or isinstance(self._ended, float):
             return self._measured.numpy(), float(self._ended) - float(self._began)  # type: ignore[arg-type]
         self._ended.synchronize()
@@ -75,6 +78,8 @@ def fits(split: Tokens, device: torch.device) -> bool:
 
 class Replays:
     """Steps of one attempt. `seed` is called before each with its number, where dropout draws by it."""
+
+    depth = 2  # the card has the next one when it is done with the last
 
     def __init__(
         self,
@@ -106,11 +111,11 @@ class Replays:
     def launch(self, shape: Shape, first: int, lrs: Sequence[float], offsets: npt.NDArray[np.int64]) -> Launched:
         """Train on rows at `offsets` (steps, B·accum) with `lrs`, from step `first` on, and return at once.
 
-        Fewer steps than these, where there are more than MOST or the shape is new: its first are made one by one.
+        Fewer steps than these, where the tables hold no more or the shape is new: its first are made one by one.
         """
         there = self._shape(shape)
         warming = self._pool is not None and there.steps < WARM_UP
-        n = 1 if warming else min(len(lrs), MOST)
+        n = 1 if warming else min(len(lrs), len(there.offsets))
         with self._beside():
             self._offsets = there.offsets
             self._offsets[:n].copy_(self._up(offsets[:n]), non_blocking=True)
@@ -127,7 +132,7 @@ class Replays:
                 else:
                     there.graph.replay()
             there.steps += n
-            return Launched(first, n, self._down(n), began, self._now())
+            return Launched(n, self._down(n), began, self._now())
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[None]:
@@ -143,7 +148,9 @@ class Replays:
 
     def _shape(self, shape: Shape) -> "_Captured":
         if shape not in self._shapes:
-            offsets = torch.zeros(MOST, shape.B * shape.accum, dtype=torch.int64, device=self._device)
+            rows = shape.B * shape.accum
+            lines = max(1, min(MOST, _MOST_ROWS // rows))
+            offsets = torch.zeros(lines, rows, dtype=torch.int64, device=self._device)
             self._shapes[shape] = _Captured(offsets)
             if len(self._shapes) > KEPT:
                 self._shapes.popitem(last=False)
@@ -224,7 +231,7 @@ class Replays:
 @dataclass
 class _Captured:
     offsets: Tensor
-    """(MOST, B·accum): the graph reads its rows here."""
+    """(steps of a launch at most, B·accum): the graph reads its rows here."""
     graph: torch.cuda.CUDAGraph | None = None
     steps: int = 0
 
@@ -232,4 +239,4 @@ class _Captured:
 def _on(device: torch.device, ids: npt.NDArray[np.unsignedinteger]) -> Tensor:
     """Token ids on the device; two bytes lie there as signed ones, which is all that torch can index."""
     signed = {1: np.uint8, 2: np.int16, 4: np.int32}[ids.itemsize]
-    return torch.from_numpy(ids.view(signed).copy()).to(device)
+    return torch.from_numpy(ids.view(signed)).to(device)

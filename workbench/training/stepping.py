@@ -1,6 +1,6 @@
-"""Steps and their records: one by one, where someone may look into them, or many at a launch, replayed on a card.
+"""Steps and their records: one by one, where someone may look into them, or many at a launch (engines.py).
 
-Both make the same step (step.py, replays.py) on the same rows, and record it in the same way.
+Both make the same step, that of step.py, on the same rows, and record it in the same way.
 """
 
 import math
@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,21 +22,22 @@ from workbench.runs.commands import Command
 from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
 from workbench.runs.signals import Signals
 from workbench.training import divergence
-from workbench.training.by_hand import ByHand, Made
 from workbench.training.device import Resolved
-from workbench.training.engines import engine
+from workbench.training.engines import Many, OnTheirWay, engine
 from workbench.training.inspection import Inspection, MicroBatches
 from workbench.training.journal import Journal
-from workbench.training.models import Model, seed_dropout
+from workbench.training.models import Model, drops, seed_dropout
 from workbench.training.optimizers import Optimizer
 from workbench.training.position import Leave, Position
-from workbench.training.replays import MOST, Launched, Replays, Shape
+from workbench.training.replays import MOST, Shape
 from workbench.training.steering import Gait, Steering
-from workbench.training.step import Update, optimizer_step
+from workbench.training.step import Update
 
 WORLD, RANK = 1, 0  # one process trains here
 A_LAUNCH = 0.05
-"""Seconds of steps that are replayed at once; two such launches are on their way, so a command waits for 0.1."""
+"""Seconds of steps that are launched at once. Two launches may be on their way, so a command waits for 0.1."""
+LONG = 0.5
+"""Seconds of a step from which on no other is launched behind it: a command waits for one."""
 
 
 @dataclass
@@ -75,11 +75,12 @@ class Stepping:
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
         self._ahead = Ahead(self._train, self._newline)
         self._compiled = False
-        self._many = engine(
+        self._engine = engine(
             standing.preset, resolved, model=model, forward=self._forward, optimizer=optimizer, train=self._train,
             newline=self._newline, seed=self._seed,
         )  # fmt: skip
-        self._a_launch = 1
+        self._launching: tuple[Shape | None, int] = (None, 1)
+        """Steps a launch, of this shape."""
         self._inside: MicroBatches | None = None
         """Of the step that is under way, where someone watches its micro-batches."""
         self._inspection: Inspection | None = None
@@ -97,10 +98,11 @@ class Stepping:
 
     def go(self, until: int) -> None:
         """One step, or as many as there are before step `until`. Leave where an update could not be applied."""
-        gait = self._gait
+        gait, many = self._gait, self._engine.many
+        self._tell_phase()
         one_by_one = self._inspection or gait.micro_steps or gait.paused or gait.pace
-        if self._many and not one_by_one:
-            self._launch(self._many, until)
+        if many and not one_by_one:
+            self._launch(many, until)
         else:
             self._step()
 
@@ -111,11 +113,6 @@ class Stepping:
         B, accum = p.batch.B, p.batch.accum
         lr = lr_of(p, at.step)
         self._seed(at.step)
-        if self._journal.phase != "training":
-            self._journal.tell(phase="training")
-        if self._resolved.compile and not self._compiled:
-            self._compiled = True
-            self._journal.tell(phase="compiling")
         self._gait.begin_step()
         if self._inspection:
             self._inspection.weights(self._optimizer)
@@ -124,15 +121,10 @@ class Stepping:
 
         self._paused_for = 0.0
         began = time.perf_counter()
-        how: dict[str, Any] = {
-            "targets": self._targets(), "lr": lr, "weight_decay": p.optimizer.weight_decay, "clip": p.optimizer.clip,
-            "watch": self._watch if accum > 1 or self._inside else None,
-        }  # fmt: skip
-        pairs = self._micro_batches(B, accum)
-        if isinstance(self._many, ByHand):
-            update = self._many.step(((x.numpy(), y.numpy()) for x, y in pairs), **how)
-        else:
-            update = optimizer_step(self._forward, self._optimizer, pairs, autocast=self._resolved.autocast, **how)
+        update = self._engine.one(
+            self._micro_batches(B, accum), targets=self._targets(), lr=lr, weight_decay=p.optimizer.weight_decay,
+            clip=p.optimizer.clip, watch=self._watch if accum > 1 or self._inside else None,
+        )  # fmt: skip
         seconds = time.perf_counter() - began - self._paused_for
         self._gait.finish_step()
         before = self._record(update, lr, seconds)
@@ -142,6 +134,13 @@ class Stepping:
             self._inside = None
             self._journal.tell(inside=None)
         self._go_on(update, before)
+
+    def _tell_phase(self) -> None:
+        if self._journal.phase != "training":
+            self._journal.tell(phase="training")
+        if self._resolved.compile and not self._compiled:
+            self._compiled = True
+            self._journal.tell(phase="compiling")
 
     def _record(self, update: Update, lr: float, seconds: float) -> int:
         """Record step `at.step`, which has been made. Returns the first of its rows."""
@@ -169,7 +168,7 @@ class Stepping:
 
     def _seed(self, step: int) -> None:
         p = self._now.preset
-        if p.model.kind == "gpt" and p.model.dropout > 0:
+        if drops(p.model):
             seed_dropout(p.seed, step, RANK)
 
     def _targets(self) -> int:
@@ -254,17 +253,16 @@ class Stepping:
 
     # ---------------------------------------------------------------------------------- many a launch
 
-    def _launch(self, many: Replays | ByHand, until: int) -> None:
+    def _launch(self, many: Many, until: int) -> None:
         """Up to step `until`, the next launch on its way while the last one is recorded."""
         p, at = self._now.preset, self._now.at
-        if self._journal.phase != "training":
-            self._journal.tell(phase="training")
         b, rows_a_step = p.batch, p.batch.B * p.batch.accum * WORLD
         shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
-        ahead, on_their_way = at.step, deque[tuple[Launched | Made, list[float]]]()
+        ahead, on_their_way = at.step, deque[tuple[OnTheirWay, list[float]]]()
+        size, depth = self._launching[1] if self._launching[0] == shape else 1, 1
         while True:
-            while ahead < until and len(on_their_way) < 2:
-                n = min(until - ahead, self._a_launch)
+            while ahead < until and len(on_their_way) < depth:
+                n = min(until - ahead, size)
                 lrs = [lr_of(p, step) for step in range(ahead, ahead + n)]
                 first = at.rows_before + (ahead - at.step) * rows_a_step
                 offsets = self._now.rows.offsets(first, n * rows_a_step).reshape(n, rows_a_step)
@@ -274,9 +272,15 @@ class Stepping:
             if not on_their_way:
                 return
             launched, lrs = on_their_way.popleft()
+            while not launched.over():
+                time.sleep(0.001)
+                self._steering.look()
+                self._steering.inside()
             measured, seconds = launched.wait()
             each = seconds / launched.n
-            self._a_launch = max(1, min(MOST, round(A_LAUNCH / max(each, 1e-6))))
+            size = max(1, min(MOST, round(A_LAUNCH / max(each, 1e-6))))
+            self._launching = shape, size
+            depth = many.depth if each < LONG else 1
             for (loss, norm), lr in zip(measured.tolist(), lrs, strict=False):
                 finite = math.isfinite(loss) and math.isfinite(norm)
                 update = Update(loss, norm, clipped=finite and 0 < p.optimizer.clip < norm, applied=finite)

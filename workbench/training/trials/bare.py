@@ -22,7 +22,7 @@ from workbench.plan.schedule import lr_of
 from workbench.preset import ModelTable, Preset
 from workbench.training import device
 from workbench.training.device import Resolved
-from workbench.training.models import Model, build, seed_dropout
+from workbench.training.models import Model, build, drops, seed_dropout
 from workbench.training.optimizers import Optimizer
 from workbench.training.step import NO_TARGET, losses_of, optimizer_step
 
@@ -43,18 +43,21 @@ class Bare:
     preset: Preset
     corpus: Corpus
     resolved: Resolved
+    notes: tuple[str, ...] = ()
+    """What `device.resolve` told of a measured choice."""
 
     @classmethod
     def open(cls, document: dict[str, Any], tell: Tell) -> "Bare":
         """Raises UsageError and DataError as a run of the preset would."""
         preset = presets.pin_context(presets.from_document(document, source="the request"))
-        resolved = device.resolve(preset)
+        notes: list[str] = []
+        resolved = device.resolve(preset, notes.append)
         device.take(resolved)
 
         def progress(what: str, share: float | None) -> None:
             tell(type="phase", phase=what, percent=None if share is None else round(100 * share))
 
-        return cls(preset, open_corpus(preset.data, progress=progress), resolved)
+        return cls(preset, open_corpus(preset.data, progress=progress), resolved, tuple(notes))
 
     def with_model(self, table: ModelTable, *, T: int) -> "Bare":
         """The same rows' text under another model, cut at another T."""
@@ -98,7 +101,7 @@ class Bare:
     def step(self, model: Model, optimizer: Optimizer, step: int, pair: Pair) -> None:
         """Train on a step's rows as a run of the preset would, in fp32. Raises UsageError where it diverges."""
         p = self.preset
-        if p.model.dropout:
+        if drops(p.model):
             seed_dropout(p.seed, step)
         update = optimizer_step(
             model, optimizer, cut(pair, p.batch.B), targets=valid(pair[1]), lr=lr_of(p, step),

@@ -39,9 +39,7 @@ def run(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     if why := shortage.beyond(bare.preset, bare.vocab, bare.resolved):
         raise MemoryError(f"out of memory: {why}")
     if only is None:
-        notes: list[str] = []
-        device.resolve(bare.preset, notes.append)
-        return _Bench(bare, seconds, tell).all() | {"notes": [] if bare.resolved.tuned else notes}
+        return _Bench(bare, seconds, tell).all() | {"notes": [] if bare.resolved.tuned else list(bare.notes)}
     tell(type="phase", phase="steps", percent=None)
     own = Timed(bare)
     own.visit(seconds)

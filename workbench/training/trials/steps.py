@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,22 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from workbench import preset as presets
 from workbench.data.ahead import Ahead
 from workbench.errors import UsageError
 from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.plan.schedule import lr_of
-from workbench.training import replays as captured
-from workbench.training.by_hand import ByHand
-from workbench.training.engines import engine
-from workbench.training.models import seed_dropout
+from workbench.training.engines import Many, engine
+from workbench.training.models import drops, seed_dropout
 from workbench.training.optimizers import Optimizer
-from workbench.training.replays import Replays, Shape
-from workbench.training.step import optimizer_step
+from workbench.training.replays import WARM_UP, Shape
 from workbench.training.trials.bare import Bare, Pair
 
 A_LAUNCH = 8
-"""Steps that are replayed at once, timed together."""
+"""Steps that are launched at once, timed together."""
 LONG = 3.0
 """Seconds after which as few steps have to do as there are."""
 MOST_STEPS = 2000
@@ -56,38 +51,48 @@ class Steps:
         self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if bare.resolved.compile else model
         self._optimizer = Optimizer(model, bare.preset.optimizer)
         self._ahead = Ahead(self._train, bare.newline)
-        self._step = 0
+        self._step = self._drawn = 0
+        self._warm: set[int] = set()
         self._clock = _Clock(bare.device)
-        self._many = engine(
+        self._engine = engine(
             bare.preset, bare.resolved, model=model, forward=self._forward, optimizer=self._optimizer,
             train=self._train, newline=bare.newline, seed=self._seed,
         )  # fmt: skip
 
-    def time(self, seconds: float, *, least: int = 2) -> Timing:
-        """As many steps as take so long, after one that does not count (a graph's: after it is captured)."""
-        if self._many:
-            return self._launched(self._many, seconds, least)
+    @property
+    def whole(self) -> bool:
+        """A step is one launch: nobody sees its parts."""
+        return self._engine.many is not None
+
+    def time(self, seconds: float, *, least: int = 2, accum: int | None = None) -> Timing:
+        """As many steps as take so long, after one that does not count (a graph's: after it is captured).
+
+        `accum`: of that many micro-batches, where that is not the preset's number.
+        """
+        accum = accum or self._preset.batch.accum
+        if self._engine.many:
+            return self._launched(self._engine.many, seconds, least, accum)
         whole: list[float] = []
         micro: list[float] = []
         update: list[float] = []
-        self._one()
+        self._one(accum)
         began = time.perf_counter()
         while _go_on(len(whole), time.perf_counter() - began, seconds, least):
-            parts = self._one()
+            parts = self._one(accum)
             whole.append(sum(parts))
             micro += parts[:-1]
             update.append(parts[-1])
         return Timing(whole, micro, update)
 
-    def _one(self) -> list[float]:
+    def _one(self, accum: int) -> list[float]:
         """One step: the seconds of its micro-batches, then of its update."""
         p = self._preset
+        targets = tokens_per_step_of(p) // p.batch.accum * accum
         self._seed(self._step)
         self._clock.mark()
-        update = optimizer_step(
-            self._forward, self._optimizer, self._micro_batches(), targets=tokens_per_step_of(p),
-            lr=self._lr(self._step), weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip,
-            autocast=self._resolved.autocast, watch=lambda *_: self._clock.mark(),
+        update = self._engine.one(
+            self._micro_batches(accum), targets=targets, lr=self._lr(self._step),
+            weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip, watch=lambda *_: self._clock.mark(),
         )  # fmt: skip
         self._clock.mark()
         parts = self._clock.read()
@@ -99,35 +104,38 @@ class Steps:
     def _lr(self, step: int) -> float:
         return lr_of(self._preset, min(step, self._preset.schedule.steps - 1))
 
-    def _micro_batches(self) -> Iterator[Pair]:
-        b = self._preset.batch
-        for micro in range(b.accum):
-            first = (self._step * b.accum + micro) * b.B
-            x, y = self._ahead.draw(self._bare.rows, first, b.B, then=first + b.B)
+    def _micro_batches(self, accum: int) -> Iterator[Pair]:
+        B = self._preset.batch.B
+        for _ in range(accum):
+            x, y = self._ahead.draw(self._bare.rows, self._drawn, B, then=self._drawn + B)
+            self._drawn += B
             yield torch.from_numpy(x).to(self._bare.device), torch.from_numpy(y).to(self._bare.device)
 
-    def _launched(self, many: Replays | ByHand, seconds: float, least: int) -> Timing:
-        while self._step <= captured.WARM_UP:  # the last of these is the first that is captured
-            self._launch(many, 1)
+    def _launched(self, many: Many, seconds: float, least: int, accum: int) -> Timing:
+        if accum not in self._warm:
+            self._warm.add(accum)
+            for _ in range(WARM_UP + 1):  # the last of these is the first that is captured
+                self._launch(many, 1, accum)
         whole: list[float] = []
         began = time.perf_counter()
         while _go_on(len(whole), time.perf_counter() - began, seconds, least):
-            whole += self._launch(many, A_LAUNCH)
+            whole += self._launch(many, A_LAUNCH, accum)
         return Timing(whole, [], [])
 
-    def _launch(self, many: Replays | ByHand, n: int) -> list[float]:
+    def _launch(self, many: Many, n: int, accum: int) -> list[float]:
         p = self._preset
-        b, rows = p.batch, p.batch.B * p.batch.accum
-        shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
+        rows = p.batch.B * accum
+        shape = Shape(p.batch.B, p.batch.T, accum, p.optimizer.weight_decay, p.optimizer.clip)
         lrs = [self._lr(step) for step in range(self._step, self._step + n)]
-        offsets = self._bare.rows.offsets(self._step * rows, n * rows).reshape(n, rows)
+        offsets = self._bare.rows.offsets(self._drawn, n * rows).reshape(n, rows)
         launched = many.launch(shape, self._step, lrs, offsets)
         _, took = launched.wait()
         self._step += launched.n
+        self._drawn += launched.n * rows
         return [took / launched.n] * launched.n
 
     def _seed(self, step: int) -> None:
-        if self._preset.model.kind == "gpt" and self._preset.model.dropout > 0:
+        if drops(self._preset.model):
             seed_dropout(self._preset.seed, step)
 
 
@@ -175,14 +183,14 @@ class Timed:
         self._accum = bare.preset.batch.accum
         self._few = min(self._accum, 2)
         self._tokens = tokens_per_step_of(bare.preset)
-        self._runs = [Steps(_of(bare, self._few))]
-        if bare.resolved.steps != "eager":  # one launch: its parts are told by another number of micro-batches
-            self._runs.append(Steps(_of(bare, 3 - self._few)))
-        self._all = [Timing([], [], []) for _ in self._runs]
+        self._run = Steps(bare)
+        # The parts of what is one launch are told by another number of micro-batches.
+        self._accums = (self._few, 3 - self._few) if self._run.whole else (self._few,)
+        self._all = [Timing([], [], []) for _ in self._accums]
 
     def visit(self, seconds: float) -> float:
         """Time it for so long. Returns the tokens a second of this visit alone."""
-        found = [run.time(seconds / len(self._runs)) for run in self._runs]
+        found = [self._run.time(seconds / len(self._accums), accum=accum) for accum in self._accums]
         for known, new in zip(self._all, found, strict=True):
             for kept, more in zip(known, new, strict=True):
                 kept += more
@@ -219,10 +227,6 @@ class Timed:
     def _whole(self, found: Sequence[Timing]) -> float:
         step = statistics.median(found[0].steps)
         return step + (self._accum - self._few) * self._parts(found)[0] if self._accum > self._few else step
-
-
-def _of(bare: Bare, accum: int) -> Bare:
-    return replace(bare, preset=presets.apply(bare.preset, {"batch.accum": accum}, source="the benchmark"))
 
 
 def multiplied(device: torch.device, dtype: torch.dtype, seconds: float) -> float:
