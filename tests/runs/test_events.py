@@ -137,15 +137,25 @@ def test_resumes_of_resumes(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_an_event_that_no_worker_writes_is_refused_or_left_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("was", "instead", "told"),
+    [
+        (b'"step":1', b'"step":"one"', "the eval event at byte \\d+ holds no `step`"),
+        (b'"type":"eval"', b'"type":null', "the event at byte \\d+ holds no `type`"),
+        (b'"type":"eval"', b'"kind":"eval"', "the event at byte \\d+ holds no `type`"),
+    ],
+)
+def test_an_event_that_no_worker_writes_is_refused_or_left_out(
+    tmp_path: Path, was: bytes, instead: bytes, told: str
+) -> None:
     """Nothing is computed without it; who only shows the run does without."""
     writer = Writer(tmp_path)
     writer.attempt("a")
     with (tmp_path / "events.jsonl").open("ab") as file:
-        file.write(WHOLE.replace(b'"step":1', b'"step":"one"') + b"\n")
+        file.write(WHOLE.replace(was, instead) + b"\n")
     writer.attempt("b")
     for _ in range(2):  # at every look
-        with pytest.raises(WorkbenchError, match=r"events.jsonl: the eval event at byte \d+ holds no `step`"):
+        with pytest.raises(WorkbenchError, match=f"events.jsonl: {told}"):
             read_events(tmp_path)
     lenient = EventReader(tmp_path, strict=False)
     assert [e["name"] for e in lenient.poll()] == ["a", "b"]

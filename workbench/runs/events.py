@@ -131,7 +131,7 @@ class EventReader:
                 strange = vocabulary.wrong(document)
                 if strange and self._strict:
                     raise WorkbenchError(
-                        f"{self._path}: the {document['type']} event at byte {self._offset:,} holds no "
+                        f"{self._path}: the {_kind(document)}event at byte {self._offset:,} holds no "
                         f"`{strange}` that a worker writes; the file was changed or damaged"
                     )
                 self._offset += len(line)
@@ -143,6 +143,10 @@ class EventReader:
 
 def _shared(document: Event) -> Event:
     return {key: intern(document[key]) for key in ("type", "state") if isinstance(document.get(key), str)}
+
+
+def _kind(document: Event) -> str:
+    return f"{document['type']} " if isinstance(document.get("type"), str) else ""
 
 
 def read_events(directory: Path) -> list[Event]:

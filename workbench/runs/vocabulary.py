@@ -72,9 +72,11 @@ _POSSIBLE: dict[str, Check] = {
 
 
 def wrong(event: dict[str, Any]) -> str | None:
-    """The first field of an event of a known type that is missing or holds what no worker writes."""
+    """The first field of an event that is missing or holds what no worker writes; of an unknown type none is known."""
     type_ = event.get("type")
-    needed = _NEEDED.get(type_) if isinstance(type_, str) else None
+    if not isinstance(type_, str):
+        return "type"
+    needed = _NEEDED.get(type_)
     if needed is None:
         return None
     for name, fits in (_EVERY | needed).items():

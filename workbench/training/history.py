@@ -109,8 +109,8 @@ def from_run(
             beginning.dropped.append(edit._replace(changes=over))
     if extra:
         beginning.edits.insert(0, Edit(beginning.position.step, extra))
-    counted = [str(e.get("id")) for at, e in reader.positions() if at <= beginning.events_bytes and e["type"] == "edit"]
-    beginning.made = {*counted, *(edit.id for edit in beginning.edits)} - {""}
+    counted = [e for at, e in reader.positions() if at <= beginning.events_bytes and e.get("type") == "edit"]
+    beginning.made = {*(str(e.get("id")) for e in counted), *(edit.id for edit in beginning.edits)} - {""}
     return beginning
 
 

@@ -16,9 +16,10 @@ from workbench.plan.arithmetic import smallest_B, tokens_per_step_of
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.training import device
+from workbench.training.engines import engine
 from workbench.training.evaluate import TOKENS_A_BATCH, Evaluator
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import losses_of, optimizer_step
+from workbench.training.step import losses_of
 from workbench.training.trials import meter
 from workbench.training.trials.bare import Bare, Pair, Tell, parts
 from workbench.training.trials.meter import Meter
@@ -93,6 +94,10 @@ class _Run:
         self._forward: Callable[[Tensor], Tensor] = torch.compile(self._model) if bare.resolved.compile else self._model
         self._optimizer = Optimizer(self._model, bare.preset.optimizer)
         splits = bare.corpus.splits
+        self._engine = engine(
+            bare.preset, bare.resolved, model=self._model, forward=self._forward, optimizer=self._optimizer,
+            train=splits["train"], newline=bare.newline, seed=lambda step: None,
+        )  # fmt: skip
         # Its batches all have one size, so two of them on each split hold what a thousand would.
         self._evaluator = Evaluator(
             train=splits["train"], val=splits.get("val"), T=bare.preset.batch.T, tokens=2 * TOKENS_A_BATCH,
@@ -138,10 +143,9 @@ class _Run:
     def _one(self) -> None:
         p = self._preset
         marks = [self._now()]
-        optimizer_step(
-            self._forward, self._optimizer, self._micro_batches(), targets=tokens_per_step_of(p),
-            lr=lr_of(p, self._step), weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip,
-            autocast=self._resolved.autocast, watch=lambda *_: marks.append(self._now()),
+        self._engine.one(
+            self._micro_batches(), targets=tokens_per_step_of(p), lr=lr_of(p, self._step),
+            weight_decay=p.optimizer.weight_decay, clip=p.optimizer.clip, watch=lambda *_: marks.append(self._now()),
         )  # fmt: skip
         marks.append(self._now())
         self._micro += np.diff(marks[:-1]).tolist()
