@@ -206,6 +206,26 @@ def test_a_field_of_the_wrong_kind_is_told_in_a_sentence(
     assert not failures, "\n".join(failures[:12])
 
 
+@pytest.mark.parametrize(
+    ("file", "damage", "word", "said"),
+    [
+        ("preset.toml", lambda text: "", "eval bad", "batch.T = 64, but the model of"),
+        ("events.jsonl", lambda text: text + '{"format":1,"type":"note","x":[1e400]}\n', "export bad --jsonl",
+         "an event of type note holds a number that is not finite"),
+        ("events.jsonl", lambda text: text.replace('"type":"checkpoint"', '"kind":"checkpoint"'), TRAINING[0],
+         "holds no `type`"),
+    ],
+)  # fmt: skip
+def test_what_whole_rounds_have_found(
+    folder: Path, file: str, damage: Callable[[str], str], word: str, said: str
+) -> None:
+    path = fresh(folder) / file
+    path.write_text(damage(path.read_text()))
+    code, told = say(folder, word)
+    assert code == 1
+    assert said in told
+
+
 # --------------------------------------------------------------------------------- checkpoints
 
 

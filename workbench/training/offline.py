@@ -104,8 +104,14 @@ def _evaluated(run: Path, split: str) -> dict[str, Any]:
     if judged is None:
         why = "only split = 'lines' has one" if split == "test" else "val_fraction is 0"
         raise UsageError(f"{run.name} has no {split} split: {why}")
+    T = presets.load(str(run / "preset.toml")).preset.batch.T  # what the run began with, whatever it is now
+    if _context(preset) < T:
+        raise WorkbenchError(
+            f"{run / 'preset.toml'}: batch.T = {T}, but the model of {checkpoint.path} sees {_context(preset)} tokens; "
+            "the file was changed or damaged"
+        )
     evaluator = Evaluator(
-        train=corpus.splits["train"], val=judged, T=presets.load(str(run / "preset.toml")).preset.batch.T, tokens=0,
+        train=corpus.splits["train"], val=judged, T=T, tokens=0,
         newline=tokenizer.newline_id if preset.data.layout == "windows" else None, device=resolved.torch_device,
         autocast=resolved.autocast,
     )  # fmt: skip

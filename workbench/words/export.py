@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from workbench import preset as presets
-from workbench.runs.events import event, read_events
+from workbench.errors import WorkbenchError
+from workbench.runs.events import Event, event, read_events
 from workbench.runs.files import dump
 from workbench.runs.records import StepReader, as_object
 
@@ -34,16 +35,26 @@ def jsonl(run: Path) -> int:
     following = next(waiting, None)
     for values in _steps(run):
         while following is not None and following.get("type") != "end" and following.get("step", 0) <= values["step"]:
-            sys.stdout.write(dump(following) + "\n")
+            sys.stdout.write(_line(run, following))
             at = following["at"]
             following = next(waiting, None)
         told = event("step", values.pop("time"), **values)
         told["at"] = at  # records carry training time; the wall clock is the last event's
-        sys.stdout.write(dump(told) + "\n")
+        sys.stdout.write(_line(run, told))
     while following is not None:
-        sys.stdout.write(dump(following) + "\n")
+        sys.stdout.write(_line(run, following))
         following = next(waiting, None)
     return 0
+
+
+def _line(run: Path, document: Event) -> str:
+    try:
+        return dump(document) + "\n"
+    except ValueError:  # read as infinity, deep in an event
+        raise WorkbenchError(
+            f"{run / 'events.jsonl'}: an event of type {document.get('type')} holds a number that is not finite, as no "
+            "worker writes it; the file was changed or damaged"
+        ) from None
 
 
 def _steps(run: Path) -> Iterator[dict[str, Any]]:
