@@ -8,6 +8,7 @@ from typing import Any
 
 from workbench import preset as presets
 from workbench.errors import WorkbenchError
+from workbench.runs import vocabulary
 from workbench.runs.events import Event, event, read_events
 from workbench.runs.files import dump
 from workbench.runs.records import StepReader, as_object
@@ -30,13 +31,13 @@ def csv(run: Path) -> int:
 def jsonl(run: Path) -> int:
     """The objects of `--json`, in their order: an event at step n comes before record n, the end after all."""
     events = [e for e in read_events(run) if e.get("type") != "step"]
-    at = events[-1]["at"] if events else ""
+    at = events[-1].get("at", "") if events else ""
     waiting = iter(events)
     following = next(waiting, None)
     for values in _steps(run):
-        while following is not None and following.get("type") != "end" and following.get("step", 0) <= values["step"]:
+        while following is not None and following.get("type") != "end" and _step(following) <= values["step"]:
             sys.stdout.write(_line(run, following))
-            at = following["at"]
+            at = following.get("at", at)
             following = next(waiting, None)
         told = event("step", values.pop("time"), **values)
         told["at"] = at  # records carry training time; the wall clock is the last event's
@@ -45,6 +46,12 @@ def jsonl(run: Path) -> int:
         sys.stdout.write(_line(run, following))
         following = next(waiting, None)
     return 0
+
+
+def _step(document: Event) -> int:
+    """The boundary at which an event happened; one of a type that is not known here may tell none."""
+    step = document.get("step")
+    return step if vocabulary.count(step) else 0
 
 
 def _line(run: Path, document: Event) -> str:
