@@ -210,7 +210,7 @@ def test_a_field_of_the_wrong_kind_is_told_in_a_sentence(
     ("file", "damage", "word", "said"),
     [
         ("preset.toml", lambda text: "", "eval bad", "batch.T = 64, but the model of"),
-        ("events.jsonl", lambda text: text + '{"format":1,"type":"note","step":"x","x":[1e400]}\n', "export bad --jsonl",
+        ("events.jsonl", lambda text: text + '{"format":1,"type":"note","step":"","x":[1e400]}\n', "export bad --jsonl",
          "an event of type note holds a number that is not finite"),
         ("events.jsonl", lambda text: text.replace('"type":"checkpoint"', '"kind":"checkpoint"'), TRAINING[0],
          "holds no `type`"),

@@ -50,8 +50,7 @@ def jsonl(run: Path) -> int:
 
 def _step(document: Event) -> int:
     """The boundary at which an event happened; one of a type that is not known here may tell none."""
-    step = document.get("step")
-    return step if vocabulary.count(step) else 0
+    return int(document["step"]) if vocabulary.count(document.get("step")) else 0
 
 
 def _line(run: Path, document: Event) -> str:
