@@ -16,7 +16,8 @@ micro-batch on, the gradients are there while the activations are.
 Counted after torch 2.13 on a CPU, and held against it on 2026-11-21: over 30 shapes of 45 to 2,100 MiB the worst error
 is 1.6% (`tests/benchmarks/memory.py`). Left out are what Python and torch hold for themselves (on CUDA the context),
 the copy that a checkpoint makes in the computer's memory, fragmentation, what compiling saves, and on a card the corpus
-(a quarter of it at most) and what replayed graphs keep. On CUDA nothing has been measured; its dropout should keep less than a CPU's: no T×T matrix, and masks of a byte a number.
+(a quarter of it at most) and what replayed graphs keep. On CUDA nothing has been measured; its dropout should keep less
+than a CPU's: no T×T matrix, and masks of a byte a number.
 """
 
 from collections.abc import Iterator
