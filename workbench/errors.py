@@ -59,7 +59,7 @@ def out_of_memory(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def passing_over_refusals() -> Iterator[None]:
-    """What the machine refuses inside, a file or memory, ends it and no more: for what is done again, or is the last."""
+    """What the machine refuses inside, a file or memory, ends that and no more. For what is tried again, or is last."""
     try:
         yield
     except Exception as error:
