@@ -11,10 +11,10 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tiny_runs import GPT, TEXT, Train, document
+from tiny_runs import GPT, TEXT, Script, Train, document
 
 from workbench.errors import DataError, WorkbenchError
 from workbench.runs import records, status
@@ -180,9 +180,11 @@ def _damage(run: Path) -> None:
 
 
 def test_a_rewind_that_cannot_be_ends_with_its_reason(train: Train, resume: Train) -> None:
-    ran = train(SHORT, call={5: _damage}, at_start=[{"command": "rewind", "at": 7}])
+    ran = train(document(SHORT, eval__every=4), call={5: _damage}, at_start=[{"command": "rewind", "at": 7}])
     (end,) = ran.of("end")
     assert (end["state"], end["exit_code"], end["step"]) == ("failed", 1, 7)
+    assert end["val_loss"] == ran.of("eval")[-1]["val_loss"] is not None
+    assert end["time"] == end["seconds"] == ran.answers(0)[-1]["time"] == ran.records[-1]["time"] > 0
     assert "holds NaN or infinity" in end["reason"]
     assert json.loads((ran.path / "status.json").read_text())["state"] == "failed"
     assert [answer["state"] for answer in ran.answers(0)][-1:] == ["refused"]
@@ -190,6 +192,32 @@ def test_a_rewind_that_cannot_be_ends_with_its_reason(train: Train, resume: Trai
     assert len(ran.records) == 7
     shutil.rmtree(ran.path / "checkpoints" / "step-00000004")
     assert resume(ran.path).outcome.state == "done"
+
+
+def test_a_rewind_with_no_whole_checkpoint_to_go_back_to_says_so(train: Train) -> None:
+    def cut(run: Path) -> None:
+        (run / "checkpoints" / "step-00000004" / "meta.json").write_bytes(b"")
+
+    ran = train(SHORT, call={5: cut}, at_start=[{"command": "rewind", "at": 7}])
+    (end,) = ran.of("end")
+    assert (end["state"], end["exit_code"], end["step"]) == ("failed", 1, 7)
+    assert "there is no other checkpoint to go on from" in end["reason"]
+    assert ran.answers(0)[-1]["state"] == "refused"
+
+
+def test_a_rewind_whose_directory_cannot_be_opened_is_still_told(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    hear = Script.event
+
+    def lose(run: Path) -> None:
+        (run / "events.jsonl").rename(run / "elsewhere")
+        (run / "events.jsonl").symlink_to("events.jsonl")
+
+    monkeypatch.setattr(Script, "event", lambda self, event: (told.append(event), hear(self, event)))
+    ran = train(SHORT, call={5: lose}, at_start=[{"command": "rewind", "at": 7}])
+    assert (ran.outcome.state, ran.outcome.exit_code) == ("failed", 1)
+    assert "events.jsonl: cannot be read" in ran.outcome.reason
+    assert (told[-1]["type"], told[-1]["step"], told[-1]["reason"]) == ("end", 7, ran.outcome.reason)
 
 
 def test_a_rewind_holds_one_model_at_a_time(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
