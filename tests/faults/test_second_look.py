@@ -142,6 +142,31 @@ def test_a_full_disk_behind_a_redirection_is_told_or_ignored_and_never_code_120(
     assert (ended.returncode, "Exception ignored" in ended.stderr) == (0, False)  # it trained: that is what it was for
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", ["--help", "bench --help", "--version"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_what_argparse_prints_is_told(workbench: "Command", words: str, unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        ended = workbench(*words.split(), stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
+    assert (ended.returncode, ended.stderr) == (
+        1, "workbench: a file that this command uses, or its output: no space left on device\n",
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_changes_no_exit_code_of_what_was_refused(workbench: "Command") -> None:
+    """Behind stderr, and behind stdout where a word had begun to print before it was refused."""
+    begins = (
+        "import sys; from workbench import cli, errors\ndef word(rest): print('so far'); raise errors.DataError('no')"
+    )
+    with open("/dev/full", "w") as full:
+        assert workbench("runs", "--nonsense", stderr=full, env=BUFFERED).returncode == 2
+        refused = workbench(
+            "-c", f"{begins}\ncli._dispatch = word; sys.exit(cli.main())", python=(), stdout=full, env=BUFFERED
+        )
+    assert (refused.returncode, refused.stderr) == (5, "workbench: no\n")
+
+
 def test_a_full_disk_at_a_resume_is_a_sentence_and_changes_nothing(
     train: Train, resume: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
