@@ -151,11 +151,20 @@ TUNED = ("precision", "attention", "threads")
 
 def key(preset: Preset, resolved: Resolved) -> dict[str, Any]:
     """What a measured choice is kept by: this `machine` and its torch, and the `shape` that was trained."""
-    machine = {
-        "device": resolved.device.split(":")[0], "device_model": resolved.device_model, "processors": _processors(),
-        "torch_version": resolved.torch_version,
+    return {"machine": _machine(resolved.device), "shape": tuned.shape(preset)}
+
+
+def _machine(device: str) -> dict[str, Any]:
+    return {
+        "device": device.split(":")[0], "device_model": _model_of(device), "processors": _processors(),
+        "torch_version": torch.__version__,
     }  # fmt: skip
-    return {"machine": machine, "shape": tuned.shape(preset)}
+
+
+def machines() -> list[dict[str, Any]]:
+    """The `machine` of every device that there is here: choices kept by others are not in use."""
+    cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [_machine(device) for device in ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]]
 
 
 def choices(preset: Preset, *, pinned: bool = True) -> dict[str, list[Any]]:
