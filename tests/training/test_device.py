@@ -262,7 +262,7 @@ def test_no_file_brings_bf16_to_where_auto_would_not_choose_it(
 @pytest.mark.usefixtures("two_gpus")
 def test_what_a_choice_is_kept_by_is_one_of_the_machines_that_are_here() -> None:
     """What doctor goes by."""
-    found = [device.key(p, by_rule(p))["machine"] for p in map(lambda name: preset(name=name), ("cpu", "cuda:1"))]
+    found = [device.key(p, by_rule(p))["machine"] for p in (preset(name="cpu"), preset(name="cuda:1"))]
     assert [machine["device_model"] for machine in device.machines()][1:] == ["GPU cuda:0", "GPU cuda:1"]
     assert all(machine in device.machines() for machine in found)
 

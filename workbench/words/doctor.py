@@ -153,13 +153,9 @@ def _other(machine: tuned.Facts, machines: list[tuned.Facts]) -> str:
     alike = [here for here in machines if here["device"] == machine.get("device")]
     if not alike:
         return f"a {machine.get('device')} device"
-    words = {"device_model": "{}", "processors": "{} processors", "torch_version": "torch {}"}
-    differs = [
-        text.format(machine.get(name))
-        for name, text in words.items()
-        if all(h[name] != machine.get(name) for h in alike)
-    ]
-    return ", ".join(differs) or "another machine"
+    texts = {"device_model": "{}", "processors": "{} processors", "torch_version": "torch {}"}
+    differ = [name for name in texts if all(here[name] != machine.get(name) for here in alike)]
+    return ", ".join(texts[name].format(machine.get(name)) for name in differ) or "another machine"
 
 
 def _terminal() -> Iterator[Finding]:
