@@ -216,6 +216,24 @@ def test_5_data_that_cannot_be_had(here: "Command") -> None:
     assert not here.runs.exists()
 
 
+def test_5_an_encoder_that_is_gone_is_missed_before_there_is_a_run(here: "Command", test_data: Path) -> None:
+    """A kept corpus opens without one: only the samples of a run need it."""
+    words = ("--headless", "small.toml", "--set=dataset=text.txt", "--set=data.tokenizer=gpt2", "--quiet", "--steps=2")
+    there = {
+        "WORKBENCH_CACHE": str(here.folder / "cache"), "TIKTOKEN_CACHE_DIR": str(test_data / "tiktoken"),
+        "WORKBENCH_OFFLINE": "1",
+    }  # fmt: skip
+    gone = there | {"TIKTOKEN_CACHE_DIR": str(here.folder / "empty")}
+    assert here(*words, env=there).returncode == 0
+    refused = here(*words, "--set=sample.every=1", env=gone)
+    assert (refused.returncode, refused.stdout) == (5, "")
+    assert "TIKTOKEN_CACHE_DIR" in refused.stderr
+    before = (here.run() / "events.jsonl").read_bytes()  # there is one run still
+    assert here("resume", "last", "--steps=4", "--set=sample.every=1", env=gone).returncode == 5
+    assert (here.run() / "events.jsonl").read_bytes() == before
+    assert here("resume", "last", "--steps=4", "--quiet", env=gone).returncode == 0
+
+
 def test_5_a_corpus_that_has_changed(here: "Command") -> None:
     assert here("--headless", "small.toml", "--set=dataset=text.txt", "--quiet").returncode == 0
     before = sorted(path.name for path in here.run().rglob("*"))

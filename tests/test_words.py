@@ -459,7 +459,9 @@ def test_doctor_tells_what_there_is(tmp_path: Path, capsys: Capture, monkeypatch
     asked: list[list[str]] = []
 
     class Told:
-        stdout = json.dumps({"version": "9.9", "cuda": None, "gpus": [], "mps": False, "capability": "AVX9"})
+        stdout = json.dumps({
+            "version": "9.9", "cuda": None, "gpus": [], "mps": False, "capability": "AVX9", "machines": [],
+        })  # fmt: skip
 
     def run(command: list[str], **how: Any) -> Told:
         asked.append(command)

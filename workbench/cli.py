@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workbench import __version__, options
 from workbench.errors import UsageError, WorkbenchError, out_of_memory
-from workbench.streams import drop, never_fail_to_print, open_standard
+from workbench.streams import let_go, never_fail_to_print, open_standard
 from workbench.usage import DESCRIPTION, EXITS
 
 Arguments = argparse.Namespace
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     never_fail_to_print()
     try:
         code = _dispatch(arguments)
-        sys.stdout.flush()  # here, where what it meets can be told: at the exit it would be code 120
+        sys.stdout.flush()  # here, where what it meets can be told
         return code
     except WorkbenchError as error:
         from workbench.data.visible import visible
@@ -39,18 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _no_memory()
     except BrokenPipeError:  # `workbench export … | head`: not our error, and nothing more to say
-        drop(sys.stdout)
         return 0
     except OSError as error:  # the machine's affair: a full disk behind `>`, a working directory that is gone
         from workbench.data.visible import visible
 
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-        drop(sys.stdout)
         where = os.fsdecode(error.filename) if error.filename else "a file that this command uses, or its output"
         with contextlib.suppress(OSError):
             print(visible(f"workbench: {where}: {(error.strerror or str(error)).lower()}"), file=sys.stderr)
         return 1
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            let_go(stream)
 
 
 def _no_memory() -> int:

@@ -4,7 +4,9 @@ A message names the thing, what was expected, and what to do. Whoever runs a com
 the message and leaves with the code; a traceback is for our own mistakes only.
 """
 
+import contextlib
 import errno
+from collections.abc import Iterator
 
 
 class WorkbenchError(Exception):
@@ -53,3 +55,13 @@ def out_of_memory(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+@contextlib.contextmanager
+def passing_over_refusals() -> Iterator[None]:
+    """What the machine refuses inside, a file or memory, ends that and no more. For what is tried again, or is last."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and not out_of_memory(error):
+            raise

@@ -16,6 +16,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `{self.prog} --help`")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Of --help and --version. argparse's own passes over what a write meets, and never flushes."""
+        print(message, end="", file=file, flush=True)
+
 
 def run_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a name, a unique prefix, a path, or `last`")

@@ -7,8 +7,16 @@ import sys
 from typing import TextIO
 
 
+def let_go(stream: TextIO) -> None:
+    """Write what waits in it, or drop it: what Python cannot write at the exit makes every exit code 120."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        drop(stream)
+
+
 def drop(stream: TextIO) -> None:
-    """What waits in it, and all that follows, is dropped: nothing fails at the exit, which would be code 120."""
+    """What waits in it, and all that follows, is dropped."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

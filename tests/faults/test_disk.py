@@ -247,6 +247,22 @@ def test_a_checkpoint_that_may_not_be_read_is_neither_passed_over_nor_deleted(
     assert [e["step"] for e in resume(run, {"schedule.steps": 60}).of("resume")] == [40]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="drops a capability of Linux's")
+def test_checkpoints_that_may_not_be_listed_are_not_taken_for_none(train: Train, resume: Train) -> None:
+    """A resume would begin again at step 0, over every record that there is."""
+    run = train(document(GPT)).path
+    before = (run / "steps.bin").read_bytes()
+    (run / "checkpoints").chmod(0)
+    again = [sys.executable, "-m", "workbench", "resume", str(run), "--steps", "60", "--quiet"]
+    told = subprocess.run(again, capture_output=True, text=True, preexec_fn=bound_by_modes, check=False, timeout=60)
+    (run / "checkpoints").chmod(0o700)
+    assert told.returncode == 1
+    assert "checkpoints: cannot be read (Permission denied)" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert (run / "steps.bin").read_bytes() == before
+    assert [e["step"] for e in resume(run, {"schedule.steps": 60}).of("resume")] == [40]
+
+
 def test_unpausing_a_run_that_waits_says_what_it_waits_for(small_disk: Path) -> None:
     child = start(small_disk / "runs")
     try:

@@ -11,10 +11,10 @@ import threading
 import time
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tiny_runs import GPT, TEXT, Train, document
+from tiny_runs import GPT, TEXT, Script, Train, document
 
 from workbench.errors import DataError, WorkbenchError
 from workbench.runs import records, status
@@ -142,6 +142,31 @@ def test_a_full_disk_behind_a_redirection_is_told_or_ignored_and_never_code_120(
     assert (ended.returncode, "Exception ignored" in ended.stderr) == (0, False)  # it trained: that is what it was for
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("words", ["--help", "bench --help", "--version"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_what_argparse_prints_is_told(workbench: "Command", words: str, unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        ended = workbench(*words.split(), stdout=full, env={"PYTHONUNBUFFERED": unbuffered})
+    assert (ended.returncode, ended.stderr) == (
+        1, "workbench: a file that this command uses, or its output: no space left on device\n",
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_changes_no_exit_code_of_what_was_refused(workbench: "Command") -> None:
+    """Behind stderr, and behind stdout where a word had begun to print before it was refused."""
+    begins = (
+        "import sys; from workbench import cli, errors\ndef word(rest): print('so far'); raise errors.DataError('no')"
+    )
+    with open("/dev/full", "w") as full:
+        assert workbench("runs", "--nonsense", stderr=full, env=BUFFERED).returncode == 2
+        refused = workbench(
+            "-c", f"{begins}\ncli._dispatch = word; sys.exit(cli.main())", python=(), stdout=full, env=BUFFERED
+        )
+    assert (refused.returncode, refused.stderr) == (5, "workbench: no\n")
+
+
 def test_a_full_disk_at_a_resume_is_a_sentence_and_changes_nothing(
     train: Train, resume: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,9 +205,11 @@ def _damage(run: Path) -> None:
 
 
 def test_a_rewind_that_cannot_be_ends_with_its_reason(train: Train, resume: Train) -> None:
-    ran = train(SHORT, call={5: _damage}, at_start=[{"command": "rewind", "at": 7}])
+    ran = train(document(SHORT, eval__every=4), call={5: _damage}, at_start=[{"command": "rewind", "at": 7}])
     (end,) = ran.of("end")
     assert (end["state"], end["exit_code"], end["step"]) == ("failed", 1, 7)
+    assert end["val_loss"] == ran.of("eval")[-1]["val_loss"] is not None
+    assert end["time"] == end["seconds"] == ran.answers(0)[-1]["time"] == ran.records[-1]["time"] > 0
     assert "holds NaN or infinity" in end["reason"]
     assert json.loads((ran.path / "status.json").read_text())["state"] == "failed"
     assert [answer["state"] for answer in ran.answers(0)][-1:] == ["refused"]
@@ -190,6 +217,32 @@ def test_a_rewind_that_cannot_be_ends_with_its_reason(train: Train, resume: Trai
     assert len(ran.records) == 7
     shutil.rmtree(ran.path / "checkpoints" / "step-00000004")
     assert resume(ran.path).outcome.state == "done"
+
+
+def test_a_rewind_with_no_whole_checkpoint_to_go_back_to_says_so(train: Train) -> None:
+    def cut(run: Path) -> None:
+        (run / "checkpoints" / "step-00000004" / "meta.json").write_bytes(b"")
+
+    ran = train(SHORT, call={5: cut}, at_start=[{"command": "rewind", "at": 7}])
+    (end,) = ran.of("end")
+    assert (end["state"], end["exit_code"], end["step"]) == ("failed", 1, 7)
+    assert "there is no other checkpoint to go on from" in end["reason"]
+    assert ran.answers(0)[-1]["state"] == "refused"
+
+
+def test_a_rewind_whose_directory_cannot_be_opened_is_still_told(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[dict[str, Any]] = []
+    hear = Script.event
+
+    def lose(run: Path) -> None:
+        (run / "events.jsonl").rename(run / "elsewhere")
+        (run / "events.jsonl").symlink_to("events.jsonl")
+
+    monkeypatch.setattr(Script, "event", lambda self, event: (told.append(event), hear(self, event)))
+    ran = train(SHORT, call={5: lose}, at_start=[{"command": "rewind", "at": 7}])
+    assert (ran.outcome.state, ran.outcome.exit_code) == ("failed", 1)
+    assert "events.jsonl: cannot be read" in ran.outcome.reason
+    assert (told[-1]["type"], told[-1]["step"], told[-1]["reason"]) == ("end", 7, ran.outcome.reason)
 
 
 def test_a_rewind_holds_one_model_at_a_time(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:

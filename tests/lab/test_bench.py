@@ -126,7 +126,9 @@ def test_tuned_used_and_forgotten(tiny: "Command") -> None:
     resolved = json.loads((tiny.run() / "resolved.json").read_text())
     assert (resolved["tuned"], resolved["attention"]) == (True, told["attention"])
     assert "measured by `workbench bench --tune`" in trained.stderr
-    assert f"{told['attention']} attention" in tiny("doctor", env=cache).stdout
+    (kept,) = [line for line in tiny("doctor", env=cache).stdout.splitlines() if "  tuned " in line]
+    assert f"{told['attention']} attention" in kept
+    assert kept.startswith("ok  ")
 
     gone = tiny("bench", "--tune", "--forget", "tiny.toml", env=cache)
     assert gone.stdout == f"removed {path}\n"
@@ -151,12 +153,30 @@ def test_what_cannot_be_is_told(tiny: "Command", arguments: list[str], message: 
     assert done.stdout == ""
 
 
-def test_the_doctor_knows_a_choice_of_another_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+HERE = {"device": "cpu", "device_model": "a CPU (AVX9)", "processors": 8, "torch_version": "2.13.0+cu130"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"torch_version": "2.13.0"}, "torch 2.13.0"),
+        ({"device_model": "another (AVX9)", "processors": 4}, "another (AVX9), 4 processors"),
+        ({"device": "cuda"}, "a cuda device"),
+        ({"device": "mps", "device_model": "a card"}, "8 processors"),
+        ({"surprise": 1}, "another machine"),
+    ],
+)
+def test_the_doctor_knows_a_choice_of_another_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], why: str
+) -> None:
+    """As a run does, by all that the choice was kept by; of a CUDA wheel, too, whose version is longer than pip's."""
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path))
-    assert list(doctor._tuned()) == []
+    machines = [HERE, HERE | {"device": "mps", "device_model": "a card", "processors": 9}]
+    assert list(doctor._tuned(machines)) == []
     shape = tuned.shape(presets.from_document(GPT, source="test"))
-    tuned.write({"torch_version": "1.0"}, shape, tuned.Choice("fp32", "sdpa", 4), [])
-    (finding,) = doctor._tuned()
-    assert finding.level == "note"
+    tuned.write(HERE | changes, shape, tuned.Choice("fp32", "sdpa", 4), [])
+    (finding,) = doctor._tuned(machines)
+    assert finding.level == ("note" if why else "ok")
     assert finding.found.startswith("gpt, T = 16: fp32, sdpa attention, 4 threads; ")
-    assert finding.found.endswith(": of torch 1.0, so not in use")
+    assert finding.found.endswith(f": of {why}, so not in use" if why else ".json")

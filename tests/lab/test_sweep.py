@@ -277,6 +277,20 @@ def test_a_reader_that_goes_away_ends_the_telling_and_not_the_sweep(here: "Comma
     assert not any(status.read(path).alive() for path in here.runs.iterdir())  # type: ignore[union-attr]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_json_ends_the_telling_and_not_the_sweep(here: "Command", unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = here(
+            "sweep", "mlp.toml", "--set", "B=4,8", "--steps", "20", "--json", stdout=full,
+            env={"PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "rror" not in done.stderr
+    ends = [read_events(path)[-1] for path in sorted(here.runs.iterdir())]
+    assert [(end["type"], end["state"], end["step"]) for end in ends] == [("end", "done", 20)] * 2
+
+
 def test_before_anything_starts(here: "Command") -> None:
     refused = here("sweep", "mlp.toml", "--set", "B=0,4", "--set", "lr=0.1,-1")
     assert refused.returncode == 2

@@ -1,5 +1,7 @@
 """Which settings held at a record: against the records that the worker wrote, through edits, resumes and rewinds."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,7 @@ from tiny_runs import GPT, MLP, Ran, Train, document
 
 from workbench import preset as presets
 from workbench.data.rows import Base, Rows
+from workbench.errors import WorkbenchError
 from workbench.runs import settings
 from workbench.runs.records import StepReader
 
@@ -69,3 +72,29 @@ def test_the_row_function_of_a_preset_has_all_its_settings(base: dict[str, Any])
     assert Rows.of(preset, tokens=900, base=settings.Base(7, 0, 2)) == Rows(
         tokens=900, T=preset.batch.T, seed=9, order="shuffled", stride=3, windows=base is MLP, base=Base(7, 0, 2)
     )  # fmt: skip
+
+
+RESOLVED = {
+    "format": 1, "precision": "fp32", "attention": "sdpa", "compile": False, "device": "cpu", "threads": 1,
+    "steps": "by hand", "tuned": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("steps", "by magic"), ("steps", None), ("steps", ["eager"]), ("tuned", "yes"), ("tuned", 1), ("tuned", None),
+     ("attention", "flash"), ("attention", None), ("precision", "fp16"), ("threads", 0)],
+)  # fmt: skip
+def test_a_choice_that_no_worker_makes_is_told(tmp_path: Path, key: str, value: Any) -> None:
+    path = tmp_path / "resolved.json"
+    path.write_text(json.dumps(RESOLVED))
+    assert settings.resolved(tmp_path) == RESOLVED
+    path.write_text(json.dumps(RESOLVED | {key: value}))
+    with pytest.raises(WorkbenchError, match=rf"resolved\.json: {key} holds what no worker writes"):
+        settings.resolved(tmp_path)
+
+
+def test_an_earlier_version_said_nothing_of_steps_or_of_tuning(tmp_path: Path) -> None:
+    known = {key: value for key, value in RESOLVED.items() if key not in ("steps", "tuned")}
+    (tmp_path / "resolved.json").write_text(json.dumps(known))
+    assert settings.resolved(tmp_path) == known

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from workbench.errors import WorkbenchError
-from workbench.runs import directory, status
+from workbench.runs import directory, files, status
 from workbench.runs.status import Heart, Status, boot_id, observed, process_start, read
 
 WORKER = """
@@ -263,6 +263,54 @@ def test_a_flush_that_fails_once_does_not_still_the_heart(tmp_path: Path) -> Non
     heart = Heart(tmp_path, flush=full_disk, attempt=1, steps=10)
     until(lambda: len(calls) > 2)
     heart.stop(state="done")
+
+
+REFUSALS = [MemoryError(), RuntimeError("can't start new thread"), SystemError("error return without exception set")]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: type(refusal).__name__)
+@pytest.mark.parametrize("where", ["flush", "status"])
+def test_memory_refused_for_a_while_does_not_still_the_heart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Exception, where: str
+) -> None:
+    """Nor does what libraries make of it. One that is silent is taken for lost, and its records wait in memory."""
+    refused: list[str] = []
+    flushed: list[int] = []
+
+    def refuse(here: str) -> None:
+        if here == where and len(refused) < 2:
+            refused.append(here)
+            raise refusal
+
+    def replace_json(*arguments: Any) -> None:
+        refuse("status")
+        files.replace_json(*arguments)
+
+    def flush() -> None:
+        refuse("flush")
+        flushed.append(1)
+
+    heart = Heart(tmp_path, flush=flush, attempt=1, steps=10)
+    monkeypatch.setattr(status, "replace_json", replace_json)
+    until(lambda: len(refused) == 2)
+    before, so_far = time.time(), len(flushed)
+    until(lambda: (read(tmp_path) or Status()).heartbeat > before and len(flushed) > so_far + 2)
+    heart.stop(state="done")
+    assert seen(tmp_path) == "done"
+
+
+def test_last_words_that_memory_is_refused_to_are_no_other_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How the run ended is still told by its exit code."""
+    heart = Heart(tmp_path, flush=lambda: None, attempt=1, steps=10)
+
+    def refuse(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(status, "replace_json", refuse)
+    heart.stop(state="out-of-memory")
+    assert seen(tmp_path) == "starting"  # its process is still there
 
 
 def test_a_reader_never_finds_half_a_status(tmp_path: Path) -> None:

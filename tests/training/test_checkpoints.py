@@ -1,6 +1,8 @@
 """Checkpoints: there whole or not at all, the last two and the best, tensors and JSON and never a pickle."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from workbench.data.tokenizers import CharTokenizer, Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.preset import ModelTable, OptimizerTable
 from workbench.runs import FORMAT, directory
-from workbench.runs.files import NewerFormat
+from workbench.runs.files import NewerFormat, opened
 from workbench.training import checkpoints
 from workbench.training.checkpoints import (
     Checkpoint,
@@ -170,7 +172,7 @@ def test_the_last_two_and_the_best_are_kept(run: Path, losses: list[float | None
         prune(run)
     assert steps(run) == kept
     judged = [loss for loss in losses if loss is not None]
-    top = best(run)
+    top = best(available(run))
     assert (top.val_loss if top else None) == (min(judged) if judged else None)
 
 
@@ -263,6 +265,72 @@ def test_one_of_a_newer_format_is_neither_left_out_nor_pruned(run: Path) -> None
     assert len(list((run / "checkpoints").iterdir())) == 4
 
 
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE, errno.EIO], ids=errno.errorcode.get)
+def test_a_disk_that_goes_away_while_it_prunes_ends_nothing_and_loses_nothing(
+    run: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    for step, loss in enumerate((1.0, 2.0, 3.0, 4.0), 1):
+        save(run, step, loss)
+    folder, asked = run / "checkpoints", 0
+
+    def until_it_goes(real: Callable[..., Any], good: int) -> Callable[..., Any]:
+        def ask(*arguments: Any, **more: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if asked > good:
+                raise OSError(number, os.strerror(number), str(folder))
+            return real(*arguments, **more)
+
+        return ask
+
+    went_through = False
+    for good in range(99):  # times that it answers before it goes
+        asked = 0
+        with monkeypatch.context() as patched:
+            for module, name in ((checkpoints, "opened"), (checkpoints, "safe_open"), (os, "listdir"), (os, "scandir")):
+                patched.setattr(module, name, until_it_goes(getattr(module, name), good))
+            prune(run)
+        assert {1, 3, 4} <= set(steps(run))
+        went_through = asked <= good
+        if went_through:
+            break
+    assert went_through
+    assert steps(run) == [1, 3, 4]
+
+
+def test_pruning_where_none_is_whole_takes_away_what_could_be_put_back_together(run: Path) -> None:
+    path = save(run, 3)
+    (path / "meta.json").rename(run / "meta.json")
+    prune(run)
+    (run / "meta.json").rename(path / "meta.json")
+    assert steps(run) == [3]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ESTALE], ids=errno.errorcode.get)
+def test_a_run_waits_for_a_disk_that_cannot_say_whether_a_step_is_saved(
+    train: Train, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A second save of step 20 looks at the first, and so does nothing else: nothing is written over what is good."""
+    refused: list[Path] = []
+
+    def away(path: Path) -> Any:
+        if path.parent.name == "step-00000020" and len(refused) < 3:
+            refused.append(path)
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(path)
+
+    def goes(run: Path) -> None:
+        monkeypatch.setattr(checkpoints, "opened", away)
+
+    ran = train(document(GPT), call={19: goes}, at_start=[{"command": "save", "at": 20}])
+    assert (ran.outcome.state, len(refused)) == ("done", 3)
+    assert [c.step for c in available(ran.path)] == [20, 40]
+    assert ran.answers(0)[-1]["state"] == "applied"
+    waited = [e["message"] for e in ran.of("warning")]
+    assert "training waits" in waited[0]
+    assert "training goes on" in waited[-1]
+
+
 def test_forgetting_what_lies_past_a_step(run: Path) -> None:
     for step in (1, 2, 3, 4):
         save(run, step)
@@ -277,7 +345,7 @@ def test_forgetting_what_lies_past_a_step(run: Path) -> None:
 def test_a_run_without_checkpoints(run: Path, tmp_path: Path) -> None:
     for where in (run, tmp_path / "nowhere"):
         assert available(where) == []
-        assert newest(where) is best(where) is None
+        assert newest(where) is best(available(where)) is None
     prune(run)
     forget_after(tmp_path / "nowhere", 0)
 

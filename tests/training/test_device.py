@@ -174,6 +174,30 @@ def test_another_python_or_workbench_changes_no_bit() -> None:
     assert differing == {}
 
 
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(
+    ("kind", "keys", "changes"),
+    [
+        ("gpt", {}, {"steps": "by hand"}),
+        ("mlp", {"compile": "on"}, {"steps": "by hand"}),
+        ("mlp", {"precision": "bf16"}, {"steps": "by hand", "precision": "bf16"}),
+        ("gpt", {}, {"steps": "replayed"}),
+    ],
+)
+def test_steps_that_cannot_be_made_so_are_refused(kind: str, keys: dict[str, Any], changes: dict[str, Any]) -> None:
+    p = preset(kind, name="cpu", **keys)
+    with pytest.raises(UsageError, match=rf"steps is '{changes['steps']}', .* \(a {kind} in .* on cpu\); the file was"):
+        again({**by_rule(p).to_json(), **changes}, p, re_resolve=False)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_larger_micro_batch_goes_on_by_hand() -> None:
+    """An edit of B takes a run past where the rule would begin it so; what makes its steps stays."""
+    p = presets.apply(preset("mlp", name="cpu"), {"batch.B": 4096})
+    assert by_rule(p).steps == "eager"
+    assert again({**by_rule(p).to_json(), "steps": "by hand"}, p, re_resolve=False)[0].steps == "by hand"
+
+
 def test_a_run_records_what_it_resolved(train: Any) -> None:
     import json
 
@@ -233,6 +257,14 @@ def test_no_file_brings_bf16_to_where_auto_would_not_choose_it(
     assert resolve(p, told.append) == by_rule(p)
     assert told == ["what `workbench bench --tune` kept, bf16, is no choice here; it was not used"]
     assert device.choices(p)["precision"] == ["fp32"]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_what_a_choice_is_kept_by_is_one_of_the_machines_that_are_here() -> None:
+    """What doctor goes by."""
+    found = [device.key(p, by_rule(p))["machine"] for p in (preset(name="cpu"), preset(name="cuda:1"))]
+    assert [machine["device_model"] for machine in device.machines()][1:] == ["GPU cuda:0", "GPU cuda:1"]
+    assert all(machine in device.machines() for machine in found)
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -135,9 +135,15 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; a missing, torn or foreign file is a WorkbenchError that names it."""
     try:
         with opened(path) as file:
-            document = json.loads(file.read())
+            return json_object(file.read(), path)
     except OSError as error:
         raise WorkbenchError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def json_object(data: bytes, path: Path) -> dict[str, Any]:
+    """What `path` holds as a JSON object. WorkbenchError, which names it, for what is torn or foreign."""
+    try:
+        document = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise WorkbenchError(f"{path}: not JSON ({error})") from None
     if not isinstance(document, dict):

@@ -75,9 +75,11 @@ def resolved(run: Path) -> dict[str, Any] | None:
     fits = {
         "corpus": isinstance(corpus, dict) and isinstance(corpus.get("fingerprint", ""), str),
         "precision": document.get("precision") in ("fp32", "bf16", "fp64"),
-        "attention": isinstance(document.get("attention"), str),
+        "attention": document.get("attention") in ("plain", "sdpa"),
         "compile": isinstance(document.get("compile"), bool),
         "device": isinstance(document.get("device"), str),
+        "steps": document.get("steps", "eager") in ("eager", "by hand", "replayed"),
+        "tuned": isinstance(document.get("tuned", False), bool),
         "threads": type(document.get("threads")) is int and 0 < document["threads"] <= 65_536,
     }
     strange = [name for name, holds in fits.items() if not holds]

@@ -5,7 +5,6 @@ the pid (its start time and the boot tell a recycled pid from the real one); a r
 heartbeat, and judges it by its own clock.
 """
 
-import contextlib
 import errno
 import os
 import socket
@@ -18,7 +17,7 @@ from typing import Any, TypedDict
 
 import psutil
 
-from workbench.errors import WorkbenchError
+from workbench.errors import WorkbenchError, out_of_memory, passing_over_refusals
 from workbench.runs import FORMAT
 from workbench.runs.files import opened, overwrite_json, read_json, replace_json
 
@@ -229,21 +228,31 @@ class Heart:
             self.beat()
 
     def stop(self, **changes: Any) -> None:
-        """The last words: written here, and nothing after them."""
+        """The last words: written here if they can be, and nothing after them."""
         self._stop.set()
         self._thread.join(timeout=5)
         self.step = changes.pop("step", self.step)
         self._status = replace(self._status, inside=None, **changes)
-        self._write()
+        with passing_over_refusals():
+            self._write()
 
     def _beat(self) -> None:
         beats = 0
-        while not self._stop.wait(0.1):
-            beats += 1
-            with contextlib.suppress(OSError, MemoryError):  # full, disk or memory: the next beat tries again
-                self._flush()
-            if beats % 10 == 0:
-                self.beat()
+        while not self._stop.is_set():
+            try:
+                if self._stop.wait(0.1):
+                    return
+                beats += 1
+                try:
+                    self._flush()
+                finally:
+                    if beats % 10 == 0:
+                        self.beat()
+            except (OSError, MemoryError):  # the next one tries again
+                pass
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
 
     def beat(self) -> None:
         """Write, and note where that fails: training looks at it between two steps."""

@@ -11,11 +11,12 @@ from typing import Any, TextIO
 
 from workbench import preset as presets
 from workbench.data.corpus import Corpus
-from workbench.errors import WorkbenchError, out_of_memory
+from workbench.errors import WorkbenchError, out_of_memory, passing_over_refusals
 from workbench.plan.arithmetic import steps_per_epoch, tokens_per_step
 from workbench.preset import Preset
-from workbench.runs import FORMAT, status
+from workbench.runs import FORMAT
 from workbench.runs.commands import Command, Inbox
+from workbench.runs.events import event
 from workbench.runs.files import FILE_MODE, replace_json
 from workbench.runs.signals import Interrupted, Signals
 from workbench.training import checkpoints, history, shortage
@@ -71,9 +72,10 @@ def work(
                 rewound = rewind.command
                 gait = gait.again()
                 shortage.released(rewind, prepared.optimizer, prepared.resolved)
+            last = beginning
             try:  # the weights that it had are let go first: there may be no room for two
                 del prepared.model, prepared.optimizer
-                last, beginning = beginning, history.from_run(run, state="rewound", extra={}, forget_edits=True)
+                beginning = history.from_run(run, state="rewound", extra={}, forget_edits=True)
                 prepared.model, prepared.optimizer = built(beginning, prepared.corpus, prepared.resolved)
             except Exception as error:  # noqa: BLE001 - whatever it was, the run says how it ended
                 return _cannot_go_back(run, last, rewound, narrators, error)
@@ -83,7 +85,6 @@ def _cannot_go_back(
     run: Path, last: Beginning, command: Command, narrators: list[Narrator], error: Exception
 ) -> Outcome:
     """The last words of a run that was told to rewind and could not. Nothing was cut, so a resume can try again."""
-    there = status.read(run)
     if out_of_memory(error):
         outcome, reason = Outcome("out-of-memory", 4), "out of memory while going back to the last checkpoint"
     else:
@@ -91,16 +92,24 @@ def _cannot_go_back(
         if not isinstance(error, WorkbenchError | OSError):
             _log_traceback(run)
             reason = f"{type(error).__name__}: {error}; the traceback is in {run / 'worker.log'}"
-    journal = Journal(run, attempt=last.attempt, steps=last.preset.schedule.steps, narrators=narrators)
-    step = there.step if there else last.position.step
-    with contextlib.suppress(OSError):
-        journal.event("answer", step=step, id=command.id, state="refused", reason=reason)
+    at = last.position
+    end = {
+        "state": outcome.state, "step": at.step, "val_loss": at.val_loss, "seconds": at.time,
+        "exit_code": outcome.exit_code, "reason": reason,
+    }  # fmt: skip
+    try:
+        journal = Journal(run, attempt=last.attempt, steps=last.preset.schedule.steps, narrators=narrators)
+    except (OSError, MemoryError):  # who listens here hears it all the same
+        for narrator in narrators:
+            narrator.event(event("end", at.time, **end))
+            narrator.flush()
+        return replace(outcome, reason=reason)
+    journal.time = at.time
+    with passing_over_refusals():
+        journal.event("answer", step=at.step, id=command.id, state="refused", reason=reason)
         Inbox(run).remove(command.id)
-        journal.event(
-            "end", durable=True, state=outcome.state, step=step, val_loss=None, seconds=last.position.time,
-            exit_code=outcome.exit_code, reason=reason,
-        )  # fmt: skip
-    journal.close(state=outcome.state, phase="", step=step, exit_code=outcome.exit_code, reason=reason)
+        journal.event("end", durable=True, **end)
+    journal.close(state=outcome.state, phase="", step=at.step, exit_code=outcome.exit_code, reason=reason)
     return replace(outcome, reason=reason)
 
 
@@ -198,7 +207,7 @@ def _attempt(
     at = loop.at if loop else beginning.position
     if loop:
         loop.hurry()
-    with contextlib.suppress(OSError):  # no room for its last words: the exit code and stderr still say them
+    with passing_over_refusals():  # no room for its last words: the exit code and stderr still say them
         journal.event(
             "end", durable=True, state=outcome.state, step=at.step, val_loss=at.val_loss, seconds=journal.time,
             exit_code=outcome.exit_code, reason=reason, **outcome.fields,

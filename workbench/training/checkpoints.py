@@ -29,6 +29,7 @@ from workbench.runs.files import (
     DIRECTORY_MODE,
     FILE_MODE,
     NewerFormat,
+    json_object,
     opened,
     read_json,
     replace_json,
@@ -85,32 +86,56 @@ def folder_of(run: Path) -> Path:
 
 def available(run: Path) -> list[Checkpoint]:
     """Every whole checkpoint of a run, the oldest first. One whose meta.json or tensors are damaged is none."""
-    return sorted((c for c in map(_whole, _named(run)) if c), key=lambda c: c.step)
+    return _sound(_named(_listed(run)))
+
+
+def _sound(named: list[Path]) -> list[Checkpoint]:
+    return sorted((c for c in map(_whole, named) if c), key=lambda c: c.step)
 
 
 def damaged(run: Path, after: int = -1) -> list[Path]:
     """What is named like a checkpoint of a step past `after`, and is none."""
-    return sorted(path for path in _named(run) if _step_of(path) > after and not _whole(path))
+    return sorted(path for path in _named(_listed(run)) if _step_of(path) > after and not _whole(path))
 
 
-def _named(run: Path) -> list[Path]:
+def _named(listed: list[Path]) -> list[Path]:
+    return [path for path in listed if _step_of(path) >= 0]
+
+
+def _listed(run: Path) -> list[Path]:
+    """All that is there. A folder that cannot be listed now is not taken for an empty one: WorkbenchError."""
     folder = folder_of(run)
-    return [path for path in folder.glob("step-*") if _step_of(path) >= 0] if folder.is_dir() else []
+    try:
+        return [folder / name for name in os.listdir(folder)]
+    except OSError as error:
+        if error.errno in _MISSING:
+            return []
+        raise WorkbenchError(f"{folder}: cannot be read ({error.strerror or error})") from None
 
 
 def _step_of(path: Path) -> int:
     number = path.name.removeprefix("step-")
-    return int(number) if number.isdecimal() else -1
+    return int(number) if path.name.startswith("step-") and number.isdecimal() else -1
 
 
 def _whole(path: Path) -> Checkpoint | None:
     """The checkpoint in a folder; None where something of it is missing or cut. No tensor is read."""
+    try:
+        return _read(path)
+    except OSError as error:
+        if out_of_memory(error):
+            raise
+        raise WorkbenchError(f"{path}: cannot be read ({error.strerror or error})") from None  # nor taken for none
+
+
+def _read(path: Path) -> Checkpoint | None:
+    """The same. OSError where it cannot be read: that may pass."""
     meta_json, *tensors = (path / name for name in ("meta.json", "model.safetensors", "optimizer.safetensors"))
     try:
-        for file in (meta_json, *tensors):
-            opened(file).close()
-        meta = read_json(meta_json)
+        with opened(meta_json) as there:
+            meta = json_object(there.read(), meta_json)
         for file in tensors:
+            opened(file).close()
             with _refusals(file), safe_open(file, "pt"):  # its header, held against the file's length
                 pass
         sound = (
@@ -122,11 +147,9 @@ def _whole(path: Path) -> Checkpoint | None:
     except NewerFormat:  # nothing is missing: going back to an earlier one would throw away what is good
         raise
     except OSError as error:
-        if error.errno in _MISSING:
-            return None
-        if out_of_memory(error):
+        if error.errno not in _MISSING:
             raise
-        raise WorkbenchError(f"{path}: cannot be read ({error.strerror or error})") from None  # nor taken for none
+        return None
     except (SafetensorError, WorkbenchError):
         return None
 
@@ -168,9 +191,9 @@ def newest(run: Path, *, before: int | None = None) -> Checkpoint | None:
     return next((c for c in reversed(available(run)) if before is None or c.step < before), None)
 
 
-def best(run: Path) -> Checkpoint | None:
+def best(checkpoints: list[Checkpoint]) -> Checkpoint | None:
     """The one with the lowest validation loss; the earlier of two equals."""
-    judged = [(c.val_loss, c.step, c) for c in available(run) if c.val_loss is not None]
+    judged = [(c.val_loss, c.step, c) for c in checkpoints if c.val_loss is not None]
     return min(judged, key=lambda t: t[:2])[2] if judged else None
 
 
@@ -185,7 +208,7 @@ def write(
     """Save step `step`. `meta` is called when the tensors are on the disk and returns what meta.json will hold:
     it is there that the logs are synced and measured."""
     path = folder_of(run) / f"step-{step:08d}"
-    if _is_there(path) and (same := _whole(path)):  # the same step has the same tensors: only meta.json can differ
+    if _is_there(path) and (same := _read(path)):  # the same step has the same tensors: only meta.json can differ
         replace_json(path / "meta.json", _complete(meta(), step, same.meta.get("crc32", {})), durable=True)
         return path
     shutil.rmtree(path, ignore_errors=True)  # one that cannot be read is none
@@ -228,22 +251,26 @@ def _crc32(path: Path) -> int:
 
 
 def prune(run: Path) -> None:
-    """Keep the last two and the best, and sweep up what a crash left half-written."""
+    """Keep the last two and the best, and sweep up what a crash left half-written.
+
+    Where one cannot be read now, or by this version, or none is whole, all stay: the next call can tell.
+    """
     try:
-        checkpoints = available(run)
-    except (WorkbenchError, OSError, RuntimeError):  # one cannot be read now, or by this version: it may be one to keep
+        listed = _listed(run)
+        checkpoints = _sound(_named(listed))
+    except (WorkbenchError, OSError, RuntimeError):
         return
-    keep = {c.path for c in checkpoints[-2:]}
-    if top := best(run):
-        keep.add(top.path)
-    for rest in [*_named(run), *folder_of(run).glob(".step-*")]:
+    if not checkpoints:
+        return
+    keep = {c.path for c in [*checkpoints[-2:], best(checkpoints)] if c}
+    for rest in [*_named(listed), *(path for path in listed if path.name.startswith(".step-"))]:
         if rest not in keep:
             shutil.rmtree(rest, ignore_errors=True)
 
 
 def forget_after(run: Path, step: int) -> None:
     """Remove checkpoints past `step`, damaged ones too: the run is about to go another way from there."""
-    for path in _named(run):
+    for path in _named(_listed(run)):
         if _step_of(path) > step:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -115,22 +115,24 @@ def by_rule(preset: Preset) -> Resolved:
 
 
 def _steps(preset: Preset, device: str, precision: str) -> str:
-    if device == "cuda" and preset.optimizer.kind == "adamw":
+    if _may_be_made("replayed", preset, device, precision):
         return "replayed"
     return "by hand" if by_hand_pays(preset, device=device, precision=precision) else "eager"
 
 
 def by_hand_pays(preset: Preset, *, device: str, precision: str) -> bool:
     """Whether a step is so small that calling torch's operations takes longer than computing them (by_hand.py)."""
+    small = preset.batch.B * preset.model.hidden <= LARGEST_BY_HAND
+    return small and _may_be_made("by hand", preset, device, precision)
+
+
+def _may_be_made(steps: str, preset: Preset, device: str, precision: str) -> bool:
+    """Whether steps can be made so at all, whatever it gains."""
     model = preset.model
-    return (
-        model.kind == "mlp"
-        and model.norm == "none"
-        and device == "cpu"
-        and precision in ("fp32", "fp64")
-        and preset.device.compile != "on"
-        and preset.batch.B * model.hidden <= LARGEST_BY_HAND
-    )
+    if steps == "by hand":
+        plain = model.kind == "mlp" and model.norm == "none" and preset.device.compile != "on"
+        return plain and device == "cpu" and precision in ("fp32", "fp64")
+    return steps == "eager" or (device == "cuda" and preset.optimizer.kind == "adamw")
 
 
 def _bf16_pays(device: str, model: str) -> bool:
@@ -149,11 +151,20 @@ TUNED = ("precision", "attention", "threads")
 
 def key(preset: Preset, resolved: Resolved) -> dict[str, Any]:
     """What a measured choice is kept by: this `machine` and its torch, and the `shape` that was trained."""
-    machine = {
-        "device": resolved.device.split(":")[0], "device_model": resolved.device_model, "processors": _processors(),
-        "torch_version": resolved.torch_version,
+    return {"machine": _machine(resolved.device), "shape": tuned.shape(preset)}
+
+
+def _machine(device: str) -> dict[str, Any]:
+    return {
+        "device": device.split(":")[0], "device_model": _model_of(device), "processors": _processors(),
+        "torch_version": torch.__version__,
     }  # fmt: skip
-    return {"machine": machine, "shape": tuned.shape(preset)}
+
+
+def machines() -> list[dict[str, Any]]:
+    """The `machine` of every device that there is here: choices kept by others are not in use."""
+    cards = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    return [_machine(device) for device in ["cpu", *cards, *(["mps"] if torch.backends.mps.is_available() else [])]]
 
 
 def choices(preset: Preset, *, pinned: bool = True) -> dict[str, list[Any]]:
@@ -193,7 +204,13 @@ def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tupl
     bound = ("device", "device_model", "torch_version", "numpy_version")
     differing = {name: (kept[name], getattr(now, name)) for name in bound if kept[name] != getattr(now, name)}
     if not differing:
-        return Resolved(**{**asdict(now), **chosen}), {}
+        resolved = Resolved(**{**asdict(now), **chosen})
+        if not _may_be_made(resolved.steps, preset, resolved.device.split(":")[0], resolved.precision):
+            raise UsageError(
+                f"resolved.json: steps is {resolved.steps!r}, which this preset's cannot be (a {preset.model.kind} in "
+                f"{resolved.precision} on {resolved.device}); the file was changed or damaged: put it back"
+            )
+        return resolved, {}
     if re_resolve:
         return resolve(preset), {name: [str(was), str(is_)] for name, (was, is_) in differing.items()}
     told = "; ".join(f"{name} was {was}, is {is_}" for name, (was, is_) in differing.items())

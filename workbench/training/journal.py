@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from workbench.errors import passing_over_refusals
 from workbench.runs.events import Event, EventLog, event
 from workbench.runs.files import sync_directory
 from workbench.runs.records import StepLog
@@ -124,12 +125,11 @@ class Journal:
     def close(self, **last_words: Any) -> None:
         """Flush, say the last status, close. Nothing is written after it."""
         for last in (self._flush, self._steps.sync, self._events.sync):
-            with contextlib.suppress(OSError):  # a full disk: what can still be said is said
+            with passing_over_refusals():  # what can still be said is said
                 last()
-        with contextlib.suppress(OSError):
-            self._heart.stop(**last_words)
+        self._heart.stop(**last_words)
         for file in (self._steps, self._events):
-            with contextlib.suppress(OSError):
+            with passing_over_refusals():
                 file.close()
 
     def _flush(self) -> None:

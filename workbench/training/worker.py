@@ -150,7 +150,9 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
             f"{corpus.fingerprint[:16]}…; put the same text back, or start a new run"
         )
     Rows.of(preset, tokens=corpus.splits["train"].n)  # refuses a T that is too large
-    prompt_of(preset.sample.prompt, corpus)
+    prompt = prompt_of(preset.sample.prompt, corpus)
+    if preset.sample.every or any(edit.changes.get("sample.every") for edit in beginning.edits):
+        corpus.tokenizer.encode(prompt)  # which loads what encodes, if that is still to be had
     progress("building the model", None)
     T = preset.model.context or preset.batch.T
     _check_memory(beginning, resolved, corpus.tokenizer.vocab_size, T)

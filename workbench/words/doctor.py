@@ -14,9 +14,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -28,11 +27,12 @@ from workbench.runs.files import dump
 
 _ASK_TORCH = """
 import json, torch
+from workbench.training import device
 gpus = [[torch.cuda.get_device_name(i), torch.cuda.get_device_properties(i).total_memory]
         for i in range(torch.cuda.device_count())]
 print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "gpus": gpus,
                   "mps": torch.backends.mps.is_available(),
-                  "capability": torch.backends.cpu.get_cpu_capability()}))
+                  "capability": torch.backends.cpu.get_cpu_capability(), "machines": device.machines()}))
 """
 
 
@@ -47,7 +47,9 @@ class Finding(NamedTuple):
 
 def tell(runs: str | None, *, json: bool) -> int:
     """Print the findings. Exit code 1 if something that training needs is missing."""
-    findings = [*_python(), *_torch(), *_machine(), *_places(runs), *_tuned(), *_terminal(), *_login()]
+    asked = _ask_torch()
+    kept = [] if isinstance(asked, Finding) else _tuned(asked["machines"])
+    findings = [*_python(), *_torch(asked), *_machine(), *_places(runs), *kept, *_terminal(), *_login()]
     for f in findings:
         if json:
             print(dump({"format": FORMAT, "type": "finding", **f._asdict()}))
@@ -63,18 +65,25 @@ def _python() -> Iterator[Finding]:
     yield Finding("ok", "python", f"{platform.python_version()} on {platform.system()} {platform.release()}")
 
 
-def _torch() -> Iterator[Finding]:
+def _ask_torch() -> dict[str, Any] | Finding:
+    """What torch tells of itself and of this machine, or that it cannot."""
+    remedy = "pip install 'torch>=2.11,<2.14'"
     try:
         asked = subprocess.run(
             [sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=120, check=True
         )
-        told = json_.loads(asked.stdout)
+        told: dict[str, Any] = json_.loads(asked.stdout)
     except subprocess.CalledProcessError as error:
         last = error.stderr.strip().splitlines()[-1:] or ["no message"]
-        yield Finding("missing", "torch", f"cannot be imported: {last[0]}", "pip install 'torch>=2.11,<2.14'")
-        return
+        return Finding("missing", "torch", f"cannot be imported: {last[0]}", remedy)
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        yield Finding("missing", "torch", f"could not be asked: {error}", "pip install 'torch>=2.11,<2.14'")
+        return Finding("missing", "torch", f"could not be asked: {error}", remedy)
+    return told
+
+
+def _torch(told: dict[str, Any] | Finding) -> Iterator[Finding]:
+    if isinstance(told, Finding):
+        yield told
         return
     yield Finding("ok", "torch", f"{told['version']}, CPU kernels {told['capability']}")
     for name, memory in told["gpus"]:
@@ -125,24 +134,28 @@ def _places(runs: str | None) -> Iterator[Finding]:
             yield Finding("ok", about, f"{place}: {free / 2**30:.0f} GiB free")
 
 
-def _tuned() -> Iterator[Finding]:
-    """What new runs take from a measurement instead of the rule."""
+def _tuned(machines: list[tuned.Facts]) -> Iterator[Finding]:
+    """What new runs on the `machines` that there are here take from a measurement instead of the rule."""
     for kept in tuned.kept():
-        c, version = kept.choice, kept.machine.get("torch_version")
+        c = kept.choice
         model, T = kept.shape.get("model"), kept.shape.get("T")
         kind = model.get("kind") if isinstance(model, dict) else None
         found = f"{kind}, T = {T}: {c.precision}, {c.attention} attention, {c.threads} threads; {kept.path}"
-        if version != _version("torch"):
-            yield Finding("note", "tuned", f"{found}: of torch {version}, so not in use", "`workbench bench --tune`")
-        else:
+        if kept.machine in machines:
             yield Finding("ok", "tuned", found)
+        else:
+            of = _other(kept.machine, machines)
+            yield Finding("note", "tuned", f"{found}: of {of}, so not in use", "`workbench bench --tune`")
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def _other(machine: tuned.Facts, machines: list[tuned.Facts]) -> str:
+    """What about a machine is of none that there is here."""
+    alike = [here for here in machines if here["device"] == machine.get("device")]
+    if not alike:
+        return f"a {machine.get('device')} device"
+    texts = {"device_model": "{}", "processors": "{} processors", "torch_version": "torch {}"}
+    differ = [name for name in texts if all(here[name] != machine.get(name) for here in alike)]
+    return ", ".join(texts[name].format(machine.get(name)) for name in differ) or "another machine"
 
 
 def _terminal() -> Iterator[Finding]:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from typing import Any
@@ -18,6 +17,7 @@ from workbench.preset import Preset
 from workbench.runs import FORMAT, directory
 from workbench.runs.files import dump
 from workbench.runs.signals import Signals
+from workbench.streams import drop
 from workbench.words import compare
 
 _OFTEN = 5.0
@@ -132,7 +132,8 @@ class _Probes:
 
 
 class _Objects:
-    """JSON lines on stdout. A reader that has gone ends the telling and not the training, as with `--headless`."""
+    """JSON lines on stdout. Whoever takes them no more, a reader that has gone or a full disk, ends the telling and not
+    the training, as with `--headless`."""
 
     def __init__(self) -> None:
         self._gone = False
@@ -142,9 +143,9 @@ class _Objects:
             return
         try:
             print(dump(told), flush=True)
-        except BrokenPipeError:
+        except (OSError, ValueError):
             self._gone = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # its buffer has no reader either
+            drop(sys.stdout)
 
 
 class _Teller:
