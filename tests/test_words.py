@@ -21,7 +21,8 @@ from workbench.plan import schedule
 from workbench.plan.parameters import itemise, total
 from workbench.runs.records import DTYPE
 from workbench.training import offline
-from workbench.words import data, doctor, dry_run, export, rows, runs
+from workbench.words import doctor
+from workbench.words.telling import data, dry_run, export, rows, runs
 
 Capture = pytest.CaptureFixture[str]
 ESCAPE = "\x1b"
