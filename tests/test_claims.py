@@ -338,7 +338,7 @@ ON_THE_SCREEN = {
     "the share of clipped steps": "test_gallery.py::test_a_run_has_its_curves_its_validation_and_its_marks",
     "the schedule is drawn, and floors beside the loss": "test_gallery.py::"
     "test_before_a_run_there_are_floors_the_plan_and_what_to_do",
-    "steps and epochs, both": "test_knobs.py::test_the_figures_are_those_of_the_plan",
+    "steps and epochs, both": "test_consequences.py::test_the_figures_are_those_of_the_plan",
     "why the split is not shuffled": "test_corpus_facts.py::test_the_tail_says_why_it_is_not_shuffled",
     "runs compared by steps, tokens or seconds": "test_charts.py::test_smoothing_axis_and_log",
 }

@@ -1,11 +1,11 @@
-"""The command line: which words exist, and which room each one opens. Rooms are imported when their word is used."""
+"""The command line: which words exist, and what is done without one. Rooms are imported when they are used."""
 
 import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from importlib import import_module
 
 from workbench import __version__, options
 from workbench.errors import UsageError, WorkbenchError, out_of_memory
@@ -118,7 +118,7 @@ def _train(a: Arguments) -> int:
         for note in loaded.notes:
             headless.narrate(note)
     if a.dry_run:
-        from workbench.words import dry_run
+        from workbench.words.telling import dry_run
 
         return dry_run.tell(loaded.preset, json=a.json, progress=headless.Preparing(silent=a.quiet or a.json))
     return headless.train(loaded, runs=a.runs_dir, telling=headless.Telling(a.json, a.quiet))
@@ -144,246 +144,18 @@ def _check_word(word: str) -> None:
     preset.find(word)
 
 
-def _attach(a: Arguments) -> int:
-    """The screen on a run that is running or over; the newest, if none is named."""
-    from workbench import screen
-
-    return screen.attach(_run(a), runs=a.runs_dir, read_only=a.read_only, look=a.theme, big=a.big)
-
-
-def _declare_attach(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run", nargs="?", default="last", metavar="RUN", help="a name, a unique prefix, a path, or `last`"
-    )
-    parser.add_argument("--read-only", action="store_true", help="look and do not steer")
-    options.runs_dir(parser)
-    options.screen_options(parser)
-
-
-def _resume(a: Arguments) -> int:
-    """Unpause a paused run, or continue an ended one from its last checkpoint."""
-    if a.detach:
-        return _detached(a)
-    from workbench import headless, preset
-
-    changes = dict(preset.parse_assignment(text) for text in a.set)
-    if a.steps is not None:
-        changes["schedule.steps"] = a.steps
-    return headless.resume(_run(a), changes, telling=headless.Telling(a.json, a.quiet), re_resolve=a.re_resolve)
-
-
-def _replay(a: Arguments) -> int:
-    """Train the same run again, edits included, as a new run."""
-    if a.detach:
-        return _detached(a)
-    from workbench import headless
-
-    return headless.replay(
-        _run(a),
-        runs=a.runs_dir,
-        name=a.name,
-        telling=headless.Telling(a.json, a.quiet),
-        re_resolve=a.re_resolve,
-    )
-
-
-def _detached(a: Arguments) -> int:
-    from workbench.headless import detach
-
-    return detach.start(a)
-
-
-def _declare_resume(parser: argparse.ArgumentParser) -> None:
-    options.run_argument(parser)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="an edit at its first step")
-    parser.add_argument("--steps", type=int, metavar="N", help="train to N updates in all")
-    options.attempt_options(parser)
-
-
-def _declare_replay(parser: argparse.ArgumentParser) -> None:
-    options.run_argument(parser)
-    parser.add_argument("--name", metavar="NAME", help="the new run's name")
-    options.attempt_options(parser)
-
-
-# ------------------------------------------------------------------------------------------ steering
-
-
-def _runs(a: Arguments) -> int:
-    """What ran and what runs, the newest last."""
-    from workbench.words import runs
-
-    return runs.tell(a.runs_dir, json=a.json)
-
-
-def _set(a: Arguments) -> int:
-    """Edit a running run; prints the step at which it acts."""
-    from workbench.words import steer
-
-    return steer.edit(_run(a), a.assignments, at=a.at, timeout=a.timeout, json=a.json)
-
-
-def _pause(a: Arguments) -> int:
-    """Pause a run after the step that it is in."""
-    from workbench.words import steer
-
-    return steer.ask(_run(a), "pause", timeout=a.timeout, json=a.json)
-
-
-def _stop(a: Arguments) -> int:
-    """End a run: it finishes its step and saves first."""
-    from workbench.words import steer
-
-    return steer.ask(_run(a), "stop", timeout=a.timeout, json=a.json)
-
-
-def _declare_runs(parser: argparse.ArgumentParser) -> None:
-    options.runs_dir(parser)
-    options.json(parser)
-
-
-def _declare_set(parser: argparse.ArgumentParser) -> None:
-    options.run_argument(parser)
-    parser.add_argument("assignments", nargs="+", metavar="KEY=VALUE", help="as in lr=3e-4 accum=2")
-    parser.add_argument("--at", type=int, metavar="STEP", help="act after this many updates, not at once")
-    options.answer_options(parser)
-
-
-def _declare_ask(parser: argparse.ArgumentParser) -> None:
-    options.run_argument(parser)
-    options.answer_options(parser)
-
-
-# ------------------------------------------------------------------------------------------ looking
-
-
-def _data(a: Arguments) -> int:
-    """Datasets: what is here, what can be fetched, what each holds."""
-    from workbench.words import data
-
-    return data.tell(a.name, tokenizer=a.tokenizer, fetch=a.fetch, json=a.json)
-
-
-def _rows(a: Arguments) -> int:
-    """The exact x/y rows of record N of a preset or a run."""
-    from workbench.words import rows
-
-    return rows.tell(a.source, sets=a.set, step=a.step, runs=a.runs_dir, json=a.json)
-
-
-def _export(a: Arguments) -> int:
-    """Everything in steps.bin and events.jsonl, on stdout."""
-    from workbench.words import export
-
-    return export.csv(_run(a)) if a.csv else export.jsonl(_run(a))
-
-
-def _sample(a: Arguments) -> int:
-    """Text from a run's last checkpoint."""
-    from workbench.training import offline
-
-    return offline.sample(
-        _run(a),
-        prompt=a.prompt,
-        tokens=a.tokens,
-        temperature=a.temperature,
-        top_k=a.top_k,
-        seed=a.seed,
-        json=a.json,
-    )
-
-
-def _eval(a: Arguments) -> int:
-    """Losses of a run's last checkpoint."""
-    from workbench.training import offline
-
-    return offline.evaluate(_run(a), split=a.split, json=a.json)
-
-
-def _doctor(a: Arguments) -> int:
-    """What is missing on this machine, and how to mend it."""
-    from workbench.words import doctor
-
-    return doctor.tell(a.runs_dir, json=a.json)
-
-
-def _declare_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a dataset's name, or a path")
-    parser.add_argument("--tokenizer", default="char", help="char, byte, a tiktoken name, bpe:N (default: char)")
-    parser.add_argument("--fetch", action="store_true", help="download it now")
-    options.json(parser)
-
-
-def _declare_rows(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="PRESET|RUN")
-    parser.add_argument("--step", type=int, default=0, metavar="N", help="the record (default: 0)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="over the preset")
-    options.runs_dir(parser)
-    options.json(parser)
-
-
-def _declare_export(parser: argparse.ArgumentParser) -> None:
-    options.run_argument(parser)
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--csv", action="store_true", help="one line a step")
-    kind.add_argument("--jsonl", action="store_true", help="the objects of --json: steps and events")
-
-
-def _declare_sample(parser: argparse.ArgumentParser) -> None:
-    options.run_argument(parser)
-    parser.add_argument("--prompt", metavar="TEXT", help="default: the run's sample.prompt")
-    parser.add_argument("--tokens", type=int, metavar="N")
-    parser.add_argument("--temperature", type=float, metavar="X", help="0 takes the likeliest token")
-    parser.add_argument("--top-k", type=int, metavar="K", help="0 allows every token")
-    parser.add_argument("--seed", type=int, metavar="N")
-    options.json(parser)
-
-
-def _declare_eval(parser: argparse.ArgumentParser) -> None:
-    options.run_argument(parser)
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="test: looked at once, and recorded")
-    options.json(parser)
-
-
 # ------------------------------------------------------------------------------------------ the words
 
 
-def _run(a: Arguments) -> "Path":
-    from workbench.runs import directory
-
-    return directory.find(directory.runs_folder(a.runs_dir), a.run)
+WORDS = (
+    "attach", "runs", "set", "pause", "stop", "resume", "replay",
+    "data", "rows", "sample", "eval", "export", "doctor",
+    "plan", "fit", "bench", "check", "sweep", "compare", "lesson",
+)  # fmt: skip
+"""Each is a module, `workbench.words.WORD`."""
 
 
 def _word(name: str) -> Word:
-    """A word's functions; those of the laboratory are in a module of its own, `workbench.words.NAME`."""
-    word = WORDS[name]
-    if word is not None:
-        return word
-    from importlib import import_module
-
+    """A word's `declare` and `run`."""
     module = import_module(f"workbench.words.{name}")
     return module.declare, module.run
-
-
-WORDS: dict[str, Word | None] = {
-    "attach": (_declare_attach, _attach),
-    "runs": (_declare_runs, _runs),
-    "set": (_declare_set, _set),
-    "pause": (_declare_ask, _pause),
-    "stop": (_declare_ask, _stop),
-    "resume": (_declare_resume, _resume),
-    "replay": (_declare_replay, _replay),
-    "data": (_declare_data, _data),
-    "rows": (_declare_rows, _rows),
-    "sample": (_declare_sample, _sample),
-    "eval": (_declare_eval, _eval),
-    "export": (_declare_export, _export),
-    "doctor": (_declare_runs, _doctor),
-    "plan": None,
-    "fit": None,
-    "bench": None,
-    "check": None,
-    "sweep": None,
-    "compare": None,
-    "lesson": None,
-}

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from workbench.data import threads
-from workbench.data.threads import Aside, cores, in_order
+from workbench.data.threads import Consumer, cores, in_order
 
 
 @pytest.fixture(params=[1, 3])
@@ -83,59 +83,59 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch):
     assert cores() == 16
 
 
-def test_aside_keeps_the_order_and_waits_for_the_last():
+def test_a_consumer_keeps_the_order_and_waits_for_the_last():
     done = []
-    with Aside(lambda n: (time.sleep(0.001), done.append(n))) as aside:
+    with Consumer(lambda n: (time.sleep(0.001), done.append(n))) as consumer:
         for n in range(20):
-            aside.put(n)
+            consumer.put(n)
     assert done == list(range(20))
 
 
-def test_a_slow_thread_aside_holds_its_owner_up():
-    gate = threading.Event()
-    put = []
+def test_a_slow_consumer_holds_its_owner_up():
+    gate, put = threading.Event(), [threading.Event() for _ in range(20)]
 
     def owner():
-        with Aside(lambda _: gate.wait(10)) as aside:
+        with Consumer(lambda _: gate.wait(10)) as consumer:
             for n in range(20):
-                aside.put(n)
-                put.append(n)
+                consumer.put(n)
+                put[n].set()
 
     thread = threading.Thread(target=owner)
     thread.start()
-    time.sleep(0.1)
-    assert len(put) == 4
+    assert put[3].wait(10)
+    assert not put[4].wait(0.05)  # which would not come however long one waits
     gate.set()
     thread.join()
-    assert len(put) == 20
+    assert all(event.is_set() for event in put)
 
 
-def test_an_error_aside_reaches_its_owner():
+def test_an_error_of_a_consumer_reaches_its_owner():
     def work(n):
         if n == 2:
             raise OSError("no room")
 
     done = []
-    with pytest.raises(OSError, match="no room"), Aside(work) as aside:  # noqa: PT012 (which of the two is told)
+    with pytest.raises(OSError, match="no room"), Consumer(work) as consumer:  # noqa: PT012 (which of the two is told)
         for n in range(100):
-            aside.put(n)
+            consumer.put(n)
             done.append(n)
     assert len(done) < 10
-    with pytest.raises(OSError, match="no room"), Aside(work) as aside:
-        aside.put(2)
+    with pytest.raises(OSError, match="no room"), Consumer(work) as consumer:
+        consumer.put(2)
 
 
 def test_an_error_of_its_owner_drops_what_waits():
-    gate, begun = threading.Event(), []
+    first, gate, begun = threading.Event(), threading.Event(), []
 
     def work(n):
         begun.append(n)
+        first.set()
         gate.wait(10)
 
-    with pytest.raises(KeyboardInterrupt), Aside(work) as aside:  # noqa: PT012
+    with pytest.raises(KeyboardInterrupt), Consumer(work) as consumer:  # noqa: PT012
         for n in range(4):
-            aside.put(n)
-        threading.Timer(0.05, gate.set).start()
+            consumer.put(n)
+        assert first.wait(10)
+        consumer._waiting[-1].add_done_callback(lambda _: gate.set())  # it is dropped, and the first may end
         raise KeyboardInterrupt
     assert begun == [0]
-    time.sleep(0.05)  # the timer's thread

@@ -315,7 +315,7 @@ NEVER = {
 }  # fmt: skip
 MODULES = {"pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "yaml", "code", "runpy"}
 IMPORTS_BY_NAME = {
-    ("cli.py", "_named"): "words of our own table, whose modules are imported when they are used",
+    ("cli.py", "_word"): "words of our own table, whose modules are imported when they are used",
     ("data/fetch.py", "_trust"): "certifi, where there is one",
     ("data/embedded.py", "*"): "pydoc_data.topics, the text of a dataset",
     ("training/trials/__main__.py", "*"): "a trial of our own table",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_runs import GPT, Train, document
 
 from workbench.plan.schedule import curve, lr, lr_of
 from workbench.preset import apply, from_document
@@ -125,3 +126,23 @@ def test_a_chart_has_the_very_floats_of_training() -> None:
         drawn = curve(preset, columns)
         assert drawn.dtype == np.float64
         assert drawn.tolist() == [lr_of(preset, int(step)) for step in columns]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"kind": "cosine", "warmup": 5},
+        {"kind": "cosine", "warmup": 0},
+        {"kind": "constant", "warmup": 3},
+        {"kind": "step", "warmup": 2, "milestones": [8, 15], "gamma": 0.5},
+        {"kind": "wsd", "warmup": 4, "decay_fraction": 0.4},
+    ],
+    ids=lambda keys: f"{keys['kind']}, warmup {keys['warmup']}",
+)
+def test_a_run_takes_the_lr_that_the_plan_draws(train: Train, keys: dict[str, Any]) -> None:
+    doc = document(GPT, schedule={"steps": 20, **keys}, eval__every=0, sample__every=0, optimizer={"lr": 2e-3})
+    ran = train(doc, at_start=[{"command": "set", "at": 12, "changes": {"optimizer.lr": 4e-3}}])
+    before = from_document(doc, source="test")
+    after = apply(before, {"optimizer.lr": 4e-3})
+    expected = [*curve(before, np.arange(12)), *curve(after, np.arange(12, 20))]
+    assert ran.records["lr"].tolist() == expected  # to the bit

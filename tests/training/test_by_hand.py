@@ -18,7 +18,6 @@ from workbench.training.optimizers import Optimizer
 from workbench.training.step import optimizer_step
 
 V, T = 27, 3
-RANDOM = np.random.default_rng(5)
 PLAIN = {"kind": "sgd", "lr": 0.1, "weight_decay": 0.0, "clip": 0.0}
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": PLAIN,
@@ -26,6 +25,12 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "momentum": {**PLAIN, "momentum": 0.9},
     "adamw": {"kind": "adamw", "lr": 0.01, "clip": 0.3},
 }
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    """The same rows for every test, whichever ran before it."""
+    return np.random.default_rng(5)
 
 
 def made(optimizer: dict[str, Any], dtype: torch.dtype) -> tuple[MLP, Optimizer, presets.Preset]:
@@ -38,14 +43,16 @@ def made(optimizer: dict[str, Any], dtype: torch.dtype) -> tuple[MLP, Optimizer,
 @pytest.mark.parametrize("accum", [1, 3])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 2e-5), (torch.float64, 1e-13)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
-def test_fifty_steps_are_autograds(optimizer: dict[str, Any], dtype: torch.dtype, tolerance: float, accum: int) -> None:
+def test_fifty_steps_are_autograds(
+    optimizer: dict[str, Any], dtype: torch.dtype, tolerance: float, accum: int, random: np.random.Generator
+) -> None:
     (one, first, preset), (two, second, _) = made(optimizer, dtype), made(optimizer, dtype)
     by_hand = ByHand(two, second, None, newline=0, preset=preset)  # type: ignore[arg-type]  # rows are given here
     how: dict[str, Any] = {
         "targets": 8 * accum, "weight_decay": preset.optimizer.weight_decay, "clip": preset.optimizer.clip,
     }  # fmt: skip
     for step in range(50):
-        xs, ys = RANDOM.integers(0, V, (accum, 8, T)), RANDOM.integers(0, V, (accum, 8))
+        xs, ys = random.integers(0, V, (accum, 8, T)), random.integers(0, V, (accum, 8))
         lr = preset.optimizer.lr * (1 - step / 60)
         pairs = [(torch.from_numpy(x), torch.from_numpy(y)) for x, y in zip(xs, ys, strict=True)]
         wanted = optimizer_step(one, first, pairs, lr=lr, **how)
@@ -57,11 +64,11 @@ def test_fifty_steps_are_autograds(optimizer: dict[str, Any], dtype: torch.dtype
         assert torch.allclose(p, q, rtol=0, atol=tolerance * 10), name
 
 
-def test_what_is_watched_is_autograds() -> None:
+def test_what_is_watched_is_autograds(random: np.random.Generator) -> None:
     (one, first, preset), (two, second, _) = made(PLAIN, torch.float64), made(PLAIN, torch.float64)
     by_hand = ByHand(two, second, None, newline=0, preset=preset)  # type: ignore[arg-type]
     seen: list[list[Any]] = [[], []]
-    xs, ys = RANDOM.integers(0, V, (2, 8, T)), RANDOM.integers(0, V, (2, 8))
+    xs, ys = random.integers(0, V, (2, 8, T)), random.integers(0, V, (2, 8))
     how: dict[str, Any] = {"targets": 16, "lr": 0.1, "weight_decay": 0.0, "clip": 0.0}
 
     def watcher(into: list[Any], of: torch.nn.Module) -> Any:
@@ -100,13 +107,13 @@ def test_not_for_every_preset() -> None:
     assert steps(device={"precision": "fp64"}) == "by hand"
 
 
-def test_a_loss_that_is_no_number_changes_nothing() -> None:
+def test_a_loss_that_is_no_number_changes_nothing(random: np.random.Generator) -> None:
     model, optimizer, preset = made(PLAIN, torch.float32)
     by_hand = ByHand(model, optimizer, None, newline=0, preset=preset)  # type: ignore[arg-type]
     with torch.no_grad():
         model.output.bias[3] = torch.nan
     before = copy.deepcopy(model.state_dict())
-    x, y = RANDOM.integers(0, V, (8, T)), RANDOM.integers(0, V, 8)
+    x, y = random.integers(0, V, (8, T)), random.integers(0, V, 8)
     update = by_hand.step([(x, y)], targets=8, lr=0.1, weight_decay=0.0, clip=0.0)
     assert not update.applied
     assert all(torch.equal(p.nan_to_num(), before[name].nan_to_num()) for name, p in model.state_dict().items())

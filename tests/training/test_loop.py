@@ -14,7 +14,7 @@ from workbench.data.rows import Rows
 from workbench.runs import settings, status
 from workbench.runs.events import read_events
 from workbench.runs.records import StepReader
-from workbench.words import rows as rows_word
+from workbench.words.telling import rows as rows_word
 
 
 def test_a_run_writes_one_record_an_update_and_ends_done(train: Train) -> None:

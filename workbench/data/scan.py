@@ -10,7 +10,7 @@ import numpy as np
 
 from workbench.data import cache
 from workbench.data.sources import Chunk, Source
-from workbench.data.threads import Aside
+from workbench.data.threads import Consumer
 from workbench.errors import DataError
 
 # What takes the time, in a word or two, and the share of it that is done, where that is known.
@@ -160,7 +160,7 @@ def _scan(source: Source, raw: bool, progress: Progress) -> Scan:
     ends_with_newline = True
     distinct = _Distinct()
 
-    with Aside(sha.update) as hashing:
+    with Consumer(sha.update) as hashing:
 
         def watched() -> Iterator[Chunk]:
             nonlocal size, newlines, ends_with_newline

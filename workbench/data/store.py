@@ -151,8 +151,7 @@ class Split:
         return self._store.read(self._base + begin, count)
 
     def gather(self, starts: NDArray[np.int64], length: int) -> Array:
-        """Rows of `length` tokens that begin at `starts`, (len(starts), length). IndexError for one "
-        "outside."""
+        """Rows of `length` tokens that begin at `starts`, (len(starts), length). IndexError for one outside."""
         if len(starts) and (int(starts.min()) < 0 or int(starts.max()) + length > self.n):
             raise IndexError(f"rows of {length} at {starts.min()} to {starts.max()} of a split of {self.n}")
         return self._store.gather(starts + self._base, length)

@@ -16,7 +16,7 @@ Made = TypeVar("Made")
 Tool = TypeVar("Tool")
 
 _MOST_THREADS = 16  # each holds some megabytes, and one reader cannot feed more
-_WAITING = 4  # pieces of a megabyte that may wait for a thread that works aside
+_WAITING = 4  # pieces of a megabyte that may wait for a consumer
 
 
 def cores() -> int:
@@ -42,7 +42,7 @@ def in_order(work: Callable[[Piece], Made], pieces: Iterable[Piece]) -> Generato
                 future.cancel()
 
 
-class Aside(Generic[Piece]):
+class Consumer(Generic[Piece]):
     """A thread that does `work` on pieces in order while its owner makes the next.
 
     `put` waits while four pieces wait, and raises what `work` raised; leaving the block waits for all of them,
@@ -52,9 +52,9 @@ class Aside(Generic[Piece]):
     def __init__(self, work: Callable[[Piece], object]) -> None:
         self._work = work
         self._waiting: deque[Future[object]] = deque()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="consumer")
 
-    def __enter__(self) -> "Aside[Piece]":
+    def __enter__(self) -> "Consumer[Piece]":
         return self
 
     def put(self, piece: Piece) -> None:

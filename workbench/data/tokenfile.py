@@ -23,7 +23,7 @@ from workbench.data.encode import encoded, newline_of
 from workbench.data.scan import Progress
 from workbench.data.sources import Source
 from workbench.data.store import IN_MEMORY, TokenStore
-from workbench.data.threads import Aside
+from workbench.data.threads import Consumer
 from workbench.data.tokenizers import Tokenizer
 from workbench.errors import DataError
 
@@ -139,7 +139,7 @@ def _write(file: IO[bytes], arrays: Iterable[NDArray[Any]]) -> int:
         checksum = zlib.crc32(data, checksum)
         file.write(data)
 
-    with Aside(append) as writing:
+    with Consumer(append) as writing:
         for tokens in arrays:
             if tokens.size:  # an empty view cannot be cast
                 writing.put(tokens)

@@ -4,10 +4,17 @@ step.py         one optimizer step, from (x, y) to the update: start reading her
 loop.py         what happens between two steps, and the order of it
 attempt.py      one attempt of a run, from where it begins to its `end`
 worker.py       a new run, a resume, a replay: what is checked before anything is written
-models.py  optimizers.py  evaluate.py  sampling.py  inspection.py  divergence.py
-checkpoints.py  device.py
+stepping.py     steps and their records: one by one, or many at a launch
+engines.py      who makes many at a launch, where that pays
+replays.py      whole steps as CUDA graphs
+by_hand.py      steps of a small mlp, its gradient written out
+models.py  optimizers.py  evaluate.py  sampling.py  inspection.py  device.py  checkpoints.py
+saving.py       an attempt's checkpoints    patience.py  waits while its directory cannot be written
 journal.py      what the worker says        steering.py  what it hears
-position.py     where a run stands          history.py  where an attempt begins, and which edits it repeats
+position.py     where a run stands          history.py   where an attempt begins, and which edits it repeats
+divergence.py   a loss that is no number    shortage.py  memory that ran out: what would fit
+advice.py       what to change, and the command that changes it
+offline.py      `sample` and `eval`         trials/      what `fit`, `bench` and `check` run, each in a fresh process
 """
 
 import os

@@ -1,7 +1,6 @@
 """`workbench bench`: tokens a second on this machine, what bounds them, and what would be faster, measured."""
 
 import argparse
-import math
 import textwrap
 from collections.abc import Iterator
 
@@ -44,7 +43,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(a: argparse.Namespace) -> int:
     """Time the preset's full training step as a run makes it, and say what bounds it: what is paid whatever B is,
     arithmetic at the rate of this machine's own matrix products, or the rest. What might be faster is run, and told
-    with its figure. Nothing of it is kept."""
+    with its figure. Without --tune nothing is kept."""
     if a.forget and not a.tune:
         raise UsageError("--forget goes with --tune")
     loaded = presets.load(a.preset, sets=a.set)
@@ -194,6 +193,6 @@ def _forget(preset: Preset, *, json: bool) -> int:
 
 def _seconds(text: str) -> float:
     value = options.seconds(text)
-    if not 0.1 <= value <= 3600 or math.isnan(value):
+    if not 0.1 <= value <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r}: expected seconds from 0.1 to 3,600")
     return value

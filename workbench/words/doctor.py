@@ -3,6 +3,7 @@
 torch is asked about in a subprocess: its import takes seconds, and a broken one must not break the doctor.
 """
 
+import argparse
 import contextlib
 import json as json_
 import locale
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from workbench import options
 from workbench.data import cache, tuned
 from workbench.data.visible import visible
 from workbench.errors import WorkbenchError
@@ -34,6 +36,16 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda, "gpu
                   "mps": torch.backends.mps.is_available(),
                   "capability": torch.backends.cpu.get_cpu_capability(), "machines": device.machines()}))
 """
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    options.runs_dir(parser)
+    options.json(parser)
+
+
+def run(a: argparse.Namespace) -> int:
+    """What is missing on this machine, and how to mend it."""
+    return tell(a.runs_dir, json=a.json)
 
 
 class Finding(NamedTuple):

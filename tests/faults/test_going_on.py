@@ -1,4 +1,6 @@
-"""Ways to lose a run, or to get something out of one, that a second look found."""
+"""What a resume, a replay or a rewind meets on its way: links, events that were cut, another corpus, an attempt that
+was killed, a full disk, a worker on another host. And commands that have nowhere to write to, or to stand.
+"""
 
 import errno
 import json
