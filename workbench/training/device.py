@@ -189,8 +189,11 @@ def _may_be(choice: tuned.Choice, preset: Preset) -> bool:
     return all(getattr(choice, name) in there[name] for name in TUNED)
 
 
-def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tuple[Resolved, dict[str, Any]]:
-    """The recorded choices for a resume or a replay, and what differs from them (only with `re_resolve`).
+def again(
+    recorded: dict[str, Any], preset: Preset, *, re_resolve: bool, tell: Callable[[str], None] = lambda text: None
+) -> tuple[Resolved, dict[str, Any]]:
+    """The recorded choices for a resume or a replay, and what differs from them (only with `re_resolve`, of which
+    `tell` hears as in `resolve`).
 
     UsageError where this machine would give other bits.
     """
@@ -212,7 +215,7 @@ def again(recorded: dict[str, Any], preset: Preset, *, re_resolve: bool) -> tupl
             )
         return resolved, {}
     if re_resolve:
-        return resolve(preset), {name: [str(was), str(is_)] for name, (was, is_) in differing.items()}
+        return resolve(preset, tell), {name: [str(was), str(is_)] for name, (was, is_) in differing.items()}
     told = "; ".join(f"{name} was {was}, is {is_}" for name, (was, is_) in differing.items())
     raise UsageError(
         f"this machine would not continue the run bit for bit: {told}. "

@@ -1,6 +1,7 @@
 """Who makes the steps: one by one, where someone may look into them, and many at a launch, where that pays."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -50,6 +51,13 @@ class Engine(NamedTuple):
     many: Many | None
 
 
+def settled(resolved: Resolved, train: Tokens) -> Resolved:
+    """How the steps will be made, with this corpus: one that is too large for the card is not replayed from it."""
+    if resolved.steps == "replayed" and not fits(train, resolved.torch_device):
+        return replace(resolved, steps="eager")
+    return resolved
+
+
 def engine(
     preset: Preset,
     resolved: Resolved,
@@ -67,7 +75,7 @@ def engine(
         by_hand = ByHand(model, optimizer, train, newline=newline, preset=preset)
         return Engine(partial(_in_numpy, by_hand), by_hand)
     one = partial(optimizer_step, forward, optimizer, autocast=resolved.autocast)
-    if resolved.steps != "replayed" or not fits(train, resolved.torch_device):
+    if resolved.steps != "replayed":
         return Engine(one, None)
     many = Replays(
         forward, optimizer, train, newline=newline, device=resolved.torch_device, autocast=resolved.autocast,

@@ -14,7 +14,7 @@ from workbench import preset as presets
 from workbench.data.corpus import Corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
-from workbench.errors import UsageError
+from workbench.errors import DataError, UsageError
 from workbench.preset import Preset
 from workbench.runs.commands import Command
 from workbench.runs.signals import Signals
@@ -237,7 +237,7 @@ class Loop:
                 return
             else:
                 self._simple(name, args)
-        except UsageError as error:
+        except (UsageError, DataError) as error:
             self.steering.finish(command.id, "refused", str(error))
         else:
             self.steering.finish(command.id, "applied")
@@ -280,7 +280,9 @@ class Loop:
         if new.schedule.steps < self.at.step:
             raise UsageError(f"schedule.steps = {new.schedule.steps}: {self.at.step} updates are done already")
         rows = self.rows.edited(self.at.rows_before, T=new.batch.T, order=new.data.order)
-        prompt_of(new.sample.prompt, self._corpus)
+        prompt = prompt_of(new.sample.prompt, self._corpus)
+        if new.sample.every and not self.preset.sample.every:
+            self._corpus.tokenizer.encode(prompt)  # which loads what encodes, if that is still to be had
         changes = {key: list(both) for key, both in presets.changes(self.preset, new).items()}
         if not changes:
             return

@@ -25,6 +25,7 @@ from workbench.runs.signals import Signals
 from workbench.training import device, history, shortage
 from workbench.training.attempt import Outcome, Prepared, built, work
 from workbench.training.device import Resolved
+from workbench.training.engines import settled
 from workbench.training.history import Beginning
 from workbench.training.journal import Narrator
 
@@ -137,7 +138,7 @@ def prepare(beginning: Beginning, progress: Progress, tell: Tell, *, re_resolve:
 def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: bool) -> Prepared:
     preset = beginning.preset
     if beginning.resolved:
-        resolved, beginning.differing = device.again(beginning.resolved, preset, re_resolve=re_resolve)
+        resolved, beginning.differing = device.again(beginning.resolved, preset, re_resolve=re_resolve, tell=tell)
     else:
         resolved = device.resolve(preset, tell)
     device.take(resolved)
@@ -149,6 +150,7 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
             f"the corpus has changed since the run began: its fingerprint was {beginning.fingerprint[:16]}…, is "
             f"{corpus.fingerprint[:16]}…; put the same text back, or start a new run"
         )
+    resolved = settled(resolved, corpus.splits["train"])
     Rows.of(preset, tokens=corpus.splits["train"].n)  # refuses a T that is too large
     prompt = prompt_of(preset.sample.prompt, corpus)
     if preset.sample.every or any(edit.changes.get("sample.every") for edit in beginning.edits):

@@ -22,6 +22,7 @@ from workbench.plan.schedule import lr_of
 from workbench.preset import ModelTable, Preset
 from workbench.training import device
 from workbench.training.device import Resolved
+from workbench.training.engines import settled
 from workbench.training.models import Model, build, drops, seed_dropout
 from workbench.training.optimizers import Optimizer
 from workbench.training.step import NO_TARGET, losses_of, optimizer_step
@@ -57,7 +58,8 @@ class Bare:
         def progress(what: str, share: float | None) -> None:
             tell(type="phase", phase=what, percent=None if share is None else round(100 * share))
 
-        return cls(preset, open_corpus(preset.data, progress=progress), resolved, tuple(notes))
+        corpus = open_corpus(preset.data, progress=progress)
+        return cls(preset, corpus, settled(resolved, corpus.splits["train"]), tuple(notes))
 
     def with_model(self, table: ModelTable, *, T: int) -> "Bare":
         """The same rows' text under another model, cut at another T."""
