@@ -1,6 +1,8 @@
 """A run from end to end: what it writes, what it hears, and that nothing but arithmetic changes its curve."""
 
 import json
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors import safe_open
-from tiny_runs import GPT, MLP, Train, bits, document, weights
+from tiny_runs import GPT, MLP, TEXT, Train, bits, document, weights
 
+from workbench import preset as presets
 from workbench.data.rows import Rows
 from workbench.runs import settings, status
 from workbench.runs.events import read_events
@@ -175,3 +178,25 @@ def test_a_run_that_diverges_keeps_its_weights_and_names_the_rows(train: Train) 
     assert last["flags"] & 2
     assert f"record {last['step']}" in end["reason"]
     assert "resume" in end["reason"]
+
+
+def test_samples_without_an_encoder_are_refused_and_end_no_run(
+    train: Train, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kept corpus opens without one."""
+    doc = document(
+        GPT, data={"text": TEXT, "tokenizer": "gpt2"}, sample__every=0, eval__every=0, schedule__steps=12,
+    )  # fmt: skip
+    monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("WORKBENCH_OFFLINE", "1")
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(test_data / "tiktoken"))
+    (tmp_path / "doc.toml").write_text(presets.to_toml(presets.from_document(doc, source="test")))
+    subprocess.run([sys.executable, "-m", "workbench", "rows", str(tmp_path / "doc.toml")], check=True)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "empty"))
+    commands = [{"command": "sample", "at": 3}, {"command": "set", "at": 5, "changes": {"sample.every": 5}}]
+    ran = train(doc, at_start=commands)
+    assert ran.outcome.state == "done"
+    for n in (0, 1):
+        assert [e["state"] for e in ran.answers(n)] == ["accepted", "refused"]
+        assert "TIKTOKEN_CACHE_DIR" in ran.answers(n)[1]["reason"]
+    assert ran.of("edit") == ran.of("sample") == []
