@@ -18,7 +18,7 @@ from workbench.plan.bound import Bound
 from workbench.training import device, engines
 from workbench.training.by_hand import ByHand
 from workbench.training.step import Update, optimizer_step
-from workbench.training.trials import bench
+from workbench.training.trials import bench, steps
 from workbench.training.trials.bare import Bare
 from workbench.training.trials.steps import Steps, Timed, Timing, multiplied
 
@@ -54,11 +54,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Takes, float], list[tu
     def known(micro: Takes, update: float) -> list[tuple[int, int]]:
         visits: list[tuple[int, int]] = []
 
-        def time(self: Steps, seconds: float, *, least: int = 2) -> Timing:
-            B, accum = self._preset.batch.B, self._preset.batch.accum
+        def time(self: Steps, seconds: float, *, least: int = 2, accum: int | None = None) -> Timing:
+            B, accum = self._preset.batch.B, accum or self._preset.batch.accum
             visits.append((B, accum))
             whole = [accum * micro(B) + update] * least
-            if self._many:
+            if self.whole:
                 return Timing(whole, [], [])
             return Timing(whole, [micro(B)] * (least * accum), [update] * least)
 
