@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench.words import doctor
+from workbench.words.telling import doctor
 
 
 @pytest.fixture

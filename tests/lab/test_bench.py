@@ -11,8 +11,8 @@ from workbench import preset as presets
 from workbench.data import tuned
 from workbench.lab import bench, tune
 from workbench.lab.trial import Told
-from workbench.words import doctor
 from workbench.words.bench import lines
+from workbench.words.telling import doctor
 
 if TYPE_CHECKING:
     from conftest import Command

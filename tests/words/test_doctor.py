@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from told import Capture, objects
 
-from workbench.words import doctor
+from workbench.words.telling import doctor
 
 ESCAPE = "\x1b"
 

@@ -4,8 +4,8 @@ step.py         one optimizer step, from (x, y) to the update: start reading her
 loop.py         what happens between two steps, and the order of it
 attempt.py      one attempt of a run, from where it begins to its `end`
 worker.py       a new run, a resume, a replay: what is checked before anything is written
-stepping.py     steps and their records: one by one, or many at a launch
-engines.py      who makes many at a launch, where that pays
+stepping.py     steps and their records
+engines.py      who makes the steps: one by one, or many at a launch where that pays
 replays.py      whole steps as CUDA graphs
 by_hand.py      steps of a small mlp, its gradient written out
 models.py  optimizers.py  evaluate.py  sampling.py  inspection.py  device.py  checkpoints.py
