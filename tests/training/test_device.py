@@ -49,6 +49,8 @@ def test_auto_on_a_cpu(monkeypatch: pytest.MonkeyPatch, bf16: bool, precision: s
     assert (resolved.device, resolved.precision, resolved.compile) == ("cpu", precision, False)
     assert resolved.attention == attends
     assert resolve(preset("mlp")).precision == "fp32"  # too small to gain from it
+    narrow = presets.from_document({"model": {"width": 120}}, source="test")
+    assert resolve(narrow).precision == "fp32"
     assert resolved.torch_version == torch.__version__
     assert resolved.numpy_version == numpy.__version__
     assert len(resolved.device_model) > 5

@@ -184,14 +184,16 @@ def test_samples_without_an_encoder_are_refused_and_end_no_run(
     train: Train, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kept corpus opens without one."""
-    doc = document(
-        GPT, data={"text": TEXT, "tokenizer": "gpt2"}, sample__every=0, eval__every=0, schedule__steps=12,
-    )  # fmt: skip
+    (tmp_path / "text.txt").write_text(TEXT)
+    data = {"dataset": str(tmp_path / "text.txt"), "tokenizer": "gpt2"}
+    doc = document(GPT, data=data, sample__every=0, eval__every=0, schedule__steps=12)
     monkeypatch.setenv("WORKBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("WORKBENCH_OFFLINE", "1")
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(test_data / "tiktoken"))
     (tmp_path / "doc.toml").write_text(presets.to_toml(presets.from_document(doc, source="test")))
-    subprocess.run([sys.executable, "-m", "workbench", "rows", str(tmp_path / "doc.toml")], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "workbench", "rows", str(tmp_path / "doc.toml")], check=True, capture_output=True
+    )
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "empty"))
     commands = [{"command": "sample", "at": 3}, {"command": "set", "at": 5, "changes": {"sample.every": 5}}]
     ran = train(doc, at_start=commands)
