@@ -148,3 +148,12 @@ def test_the_hash_of_rows_does_not_depend_on_how_they_are_dealt_out() -> None:
     assert fingerprint([x], [y]) == fingerprint([x[:2], x[2:]], [y[:2], y[2:]])
     assert fingerprint([x], [y]) == fingerprint([x.astype(np.uint8)], [y.astype(np.int16)])
     assert fingerprint([x], [y]) != fingerprint([y], [x])
+
+
+@pytest.mark.parametrize("first", [-1, 2**62 + 1, 2**63, 2**64])
+def test_rows_that_no_run_comes_to_are_refused(first: int) -> None:
+    rows = Rows(tokens=100, T=8, order="sequential", seed=1)
+    assert len(rows.offsets(2**62, 4)) == 4
+    for asked in (rows.offsets, rows.epochs):
+        with pytest.raises(UsageError, match=r"row -?[\d,]+: expected a row from 0 to 4,611,686,018,427,387,904"):
+            asked(first, 4)

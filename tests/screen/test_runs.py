@@ -92,8 +92,9 @@ def test_a_damaged_run_hides_no_other(runs_folder: Path, made_run: Any) -> None:
 
 
 def test_settings_are_written_as_people_write_them() -> None:
-    assert [short(v) for v in (1e-3, 3e-4, 0.1, 0.01, 0.0, 1.0, 2.5e-05)] == [
-        "1e-3", "3e-4", "0.1", "1e-2", "0", "1", "2.5e-5",
+    values = (1e-3, 3e-4, 0.1, 0.01, 0.0, 1.0, 2.5e-05, float("inf"), float("nan"))  # the last two: a damaged record
+    assert [short(v) for v in values] == [
+        "1e-3", "3e-4", "0.1", "1e-2", "0", "1", "2.5e-5", "inf", "nan",
     ]  # fmt: skip
 
 

@@ -23,6 +23,9 @@ Int64Array = npt.NDArray[np.int64]
 
 _RANDOM, _SHUFFLE = 1, 2  # purposes, so that no two uses of a seed share their draws
 
+MOST = 2**62
+"""The last row there is."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -94,11 +97,11 @@ class Rows:
 
     def offsets(self, first: int, count: int) -> Int64Array:
         """The start, in tokens of the training split, of rows first … first+count−1."""
-        return self._locate(np.arange(first, first + count, dtype=np.int64))[0]
+        return self._locate(_numbers(first, count))[0]
 
     def epochs(self, first: int, count: int) -> Int64Array:
         """The epoch of each of those rows; `random` has none and stays at its base's."""
-        return self._locate(np.arange(first, first + count, dtype=np.int64))[1]
+        return self._locate(_numbers(first, count))[1]
 
     def edited(self, row: int, *, T: int, order: Order) -> "Rows":
         """The row function from row `row` on, after an edit of T or of the order (or of neither: itself)."""
@@ -108,7 +111,7 @@ class Rows:
         if not begun:
             token, epoch = self.base.token, self.base.epoch
         else:
-            (last,), (epoch,) = (values.tolist() for values in self._locate(np.array([row - 1])))
+            (last,), (epoch,) = (values.tolist() for values in self._locate(_numbers(row - 1, 1)))
             token = last + self.step
         if order != self.order or order != "sequential":
             token, epoch = 0, epoch + begun
@@ -133,3 +136,10 @@ class Rows:
         in_first = k < left
         start = np.where(in_first, self.base.token + k * self.step, block * self.step)
         return start, np.where(in_first, self.base.epoch, self.base.epoch + 1 + turn)
+
+
+def _numbers(first: int, count: int) -> Int64Array:
+    """The rows' numbers. UsageError for what no run comes to, such as those of a damaged record."""
+    if not 0 <= first <= MOST:
+        raise UsageError(f"row {first:,}: expected a row from 0 to {MOST:,}")
+    return np.arange(first, first + count, dtype=np.int64)

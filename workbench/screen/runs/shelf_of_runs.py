@@ -66,7 +66,8 @@ def loss(value: float | None) -> str:
 
 def short(value: float) -> str:
     """A setting as a person writes it: 1e-3, 0.1, 3e-4."""
-    return f"{value:.4g}" if value == 0 or 0.1 <= abs(value) < 1000 else _power(f"{value:.3e}")
+    plain = value == 0 or 0.1 <= abs(value) < 1000 or not math.isfinite(value)
+    return f"{value:.4g}" if plain else _power(f"{value:.3e}")
 
 
 def _power(text: str) -> str:
