@@ -242,10 +242,10 @@ async def test_a_long_text_costs_no_more_to_draw_than_a_short_one(app: Any) -> N
         for text in ("short enough to see", "a line of text\n" * 40_000):
             pilot.app.bench.change({"data.text": text})
             knobs_pane.select("data.text")
-            begun = time.perf_counter()
+            begun = time.process_time()
             for _ in range(10):
                 drawn(knobs_pane)
-            counted.append(time.perf_counter() - begun)
+            counted.append(time.process_time() - begun)
             assert text[:10] in drawn(knobs_pane)
         assert counted[1] < 5 * counted[0] + 0.1
         pilot.app.bench.undo()

@@ -158,16 +158,16 @@ def test_the_follower_comes_back_at_once_to_a_run_that_it_has_not_read(
     path = made_run(records=20, edit=0)
     made(100_000).tofile(path / "steps.bin")
     monkeypatch.setattr(follow, "SLICE", 0.0)
+    monkeypatch.setattr(follow, "QUIET", 3600.0)
     run, told = Followed(path), []
     follower = Follower(lambda _, changed: told.append(changed))
     try:
         began = time.monotonic()
         follower.keep([run])
-        while run.reading and time.monotonic() - began < 30:
+        while run.reading and time.monotonic() - began < 60:
             time.sleep(0.01)
         assert not run.reading
         assert len(told) >= 100_000 // PIECE
-        assert time.monotonic() - began < follow.QUIET * len(told) / 4
     finally:
         follower.close()
 
