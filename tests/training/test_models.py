@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from workbench.plan.parameters import block_matrices, itemise, total
 from workbench.preset import ModelTable
-from workbench.training.models import Model, build, fingerprint
+from workbench.training.models import Model, build, fingerprint, head
 from workbench.training.step import losses_of
 
 V, T = 65, 64
@@ -257,3 +257,19 @@ def test_the_fingerprint_tells_any_weight() -> None:
                 assert fingerprint(model) != before
                 parameter.view(-1)[-2] = value
         assert fingerprint(model) == before
+
+
+@pytest.mark.parametrize("V", [1, 5, 8, 9, 65])
+def test_a_vocabulary_that_is_filled_up_changes_nothing(V: int) -> None:
+    h = torch.randn(2, 3, 4, dtype=torch.float64)
+    exact, filled = (
+        torch.randn(V, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) for _ in range(2)
+    )
+    gradients = []
+    for weight, multiple in ((exact.requires_grad_(), 1), (filled.requires_grad_(), 8)):
+        logits = head(h, weight, multiple)
+        assert logits.shape == (2, 3, V)
+        logits.square().sum().backward()
+        gradients.append((logits.detach(), weight.grad))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
