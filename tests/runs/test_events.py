@@ -173,3 +173,27 @@ def test_the_latest_of_a_type() -> None:
     events = [event("eval", 0.0, step=1), event("eval", 0.0, step=2), event("end", 0.0, step=2)]
     assert (latest(events, "eval") or {})["step"] == 2
     assert latest(events, "sample") is None
+
+
+def test_who_only_shows_a_run_keeps_the_latest_answers(tmp_path: Path) -> None:
+    log = EventLog(tmp_path)
+    log.append(event("note", 0.0, name="first"))
+    for n in range(1000):
+        for state in ("accepted", "refused" if n % 100 == 0 else "applied"):
+            log.append(event("answer", 0.0, step=n, id=f"{n}", state=state, reason=""))
+        log.append(event("note", 0.0, step=n))
+    log.close()
+    whole, shown = EventReader(tmp_path), EventReader(tmp_path, strict=False)
+    assert len(whole.poll()) == len(whole.poll()) == 3001
+    kept = shown.poll()
+    assert kept == shown.poll()
+    answers = [e for e in kept if e["type"] == "answer"]
+    assert [e["id"] for e in answers if e["state"] == "refused"] == [str(n) for n in range(0, 1000, 100)]
+    yes = [e for e in answers if e["state"] != "refused"]
+    assert len(yes) <= 512
+    assert yes[-1]["id"] == "999"
+    assert len(kept) - len(answers) == 1001
+    log = EventLog(tmp_path)
+    log.append(event("answer", 0.0, step=1, id="new", state="applied", reason=""))
+    log.close()
+    assert shown.poll()[-1]["id"] == "new"

@@ -68,11 +68,16 @@ class EventLog:
         self._file.close()
 
 
+ANSWERS = 256
+"""Answers that say yes, which a reader keeps that only shows the run."""
+
+
 class EventReader:
     """A reader's end: the events that count, and how far the file has been read. A torn line is the end.
 
     A damaged event, one that no worker writes, raises WorkbenchError: nothing must be computed without it. Who only
-    shows the run (not `strict`) does without: it is left out and counted.
+    shows the run (not `strict`) does without: it is left out and counted. Nor does it keep every answer, of which a
+    screen that is left open for a day has 40,000: the latest ones that say yes, and all others.
     """
 
     def __init__(self, directory: Path, *, strict: bool = True) -> None:
@@ -82,6 +87,7 @@ class EventReader:
         """How many events were damaged."""
         self._offset = 0
         self._kept: list[tuple[int, Event]] = []
+        self._yeses = 0
         self.dropped: list[Event] = []
         """What resumes have taken back, in the order in which it was written."""
 
@@ -98,6 +104,11 @@ class EventReader:
                 self.dropped += [e for at, e in self._kept if at > length]
                 self._kept = [(at, e) for at, e in self._kept if at <= length]
             self._kept.append((end, document))
+            self._yeses += _says_yes(document)
+        if not self._strict and self._yeses > 2 * ANSWERS:
+            old = [at for at, e in self._kept if _says_yes(e)][:-ANSWERS]
+            gone, self._yeses = set(old), ANSWERS
+            self._kept = [(at, e) for at, e in self._kept if at not in gone]
         return [document for _, document in self._kept]
 
     def positions(self) -> list[tuple[int, Event]]:
@@ -143,6 +154,10 @@ class EventReader:
 
 def _shared(document: Event) -> Event:
     return {key: intern(document[key]) for key in ("type", "state") if isinstance(document.get(key), str)}
+
+
+def _says_yes(document: Event) -> bool:
+    return document.get("type") == "answer" and document.get("state") in ("accepted", "applied")
 
 
 def _kind(document: Event) -> str:

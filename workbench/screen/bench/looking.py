@@ -18,8 +18,9 @@ EVERY_WATCHED = 0.8
 """The same while the run is slow enough to be watched step by step."""
 LARGEST = 1 << 26
 """Logits of a step (targets times vocabulary) up to which a look is taken unasked: a few milliseconds' work."""
-KEPT = 4 << 20
-"""Bytes of answers that are remembered, the latest in any case, so that `[` finds the shading of steps gone by."""
+KEPT, MOST = 4 << 20, 512
+"""Bytes and number of answers that are remembered, the latest in any case, so that `[` finds the shading of steps gone
+by."""
 
 
 class Looking:
@@ -87,9 +88,9 @@ class Looking:
             self.error = ""
 
     def remember(self, answer: Inspected) -> None:
-        """It is the latest; the oldest are forgotten where all of them are more than KEPT."""
+        """It is the latest; the oldest are forgotten where all of them are more than KEPT or MOST."""
         self.latest = self._answers[answer.step] = answer
-        while len(self._answers) > 1 and sum(map(_size, self._answers.values())) > KEPT:
+        while len(held := self._answers) > 1 and (len(held) > MOST or sum(map(_size, held.values())) > KEPT):
             del self._answers[next(iter(self._answers))]
 
     def forget(self) -> None:
