@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 from strips import until
+from textual.events import Key
 from textual.pilot import Pilot
 
 from tests.screen.conftest import DOCUMENT
@@ -146,6 +147,20 @@ async def test_w_shows_what_differs_from_the_loaded_preset(app: Any) -> None:
         assert "batch.B                48 → 96" in drawn(pane(pilot))
         await pilot.press("escape")
         assert "accum" in drawn(pane(pilot))
+
+
+async def test_keys_act_in_the_order_in_which_they_were_typed(app: Any) -> None:
+    """All at once, as from a busy link: a key that is bound is not overtaken by the letters behind it."""
+    async with app("to-be", size=(120, 35)) as pilot:
+        await turn(pilot)
+        pane(pilot).select("batch.B")
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.screen.query("Input"))
+        line = pilot.app.screen.query_one("Input")
+        for key in ("9", "9", "ctrl+u", "2", "4", "left", "1", "enter"):
+            line.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: not pilot.app.screen.query("Input"))
+        assert pilot.app.bench.draft.batch.B == 214
 
 
 async def test_enter_types_a_value_and_an_error_loses_nothing(app: Any) -> None:

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from workbench.screen.dialogs.typed import Typed
 from workbench.screen.glyphs import plain
 
 Answer = TypeVar("Answer")
@@ -82,7 +83,7 @@ class Line(Dialog[str]):
         self._value, self._check = value, check
 
     def body(self) -> ComposeResult:
-        yield Input(self._value, select_on_focus=True)
+        yield Typed(self._value, select_on_focus=True)
         yield Static("", classes="wrong", markup=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -21,6 +21,7 @@ from workbench.errors import WorkbenchError
 from workbench.preset import Preset
 from workbench.screen.data.shelf import Item, choice
 from workbench.screen.dialogs.base import Dialog
+from workbench.screen.dialogs.typed import Typed
 from workbench.screen.glyphs import plain
 
 CANDIDATES = 12
@@ -45,7 +46,7 @@ class Tree(DirectoryTree):
         return Label(plain(str(label)))
 
 
-class PathLine(Input):
+class PathLine(Typed):
     """Tab completes what is typed; down goes to the tree."""
 
     BINDINGS = [  # noqa: RUF012

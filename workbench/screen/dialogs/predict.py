@@ -4,6 +4,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input, Static
 
 from workbench.screen.dialogs.base import Dialog
+from workbench.screen.dialogs.typed import Typed
 
 Predicted = tuple[float | None, float | None]
 
@@ -20,7 +21,7 @@ class Predict(Dialog[Predicted]):
     def body(self) -> ComposeResult:
         for name, value in zip(("at step 0", "at the end"), self._before, strict=True):
             yield Static(f"loss {name}, in nats", classes="hint")
-            yield Input("" if value is None else f"{value:g}", placeholder="no prediction", select_on_focus=True)
+            yield Typed("" if value is None else f"{value:g}", placeholder="no prediction", select_on_focus=True)
         yield Static("", classes="wrong", markup=False)
 
     def on_input_changed(self, event: Input.Changed) -> None:

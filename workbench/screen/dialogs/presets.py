@@ -17,6 +17,7 @@ from workbench.preset.saving import NotSaved, lost_comments, save, target
 from workbench.screen.bench.edits import number
 from workbench.screen.bench.saving import described, first_line, suggested
 from workbench.screen.dialogs.base import Choice, Dialog, Line
+from workbench.screen.dialogs.typed import Typed
 from workbench.screen.glyphs import plain
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Presets(Dialog[str]):
         self._wrong = Static("", classes="wrong", markup=False)
 
     def body(self) -> ComposeResult:
-        yield Input(placeholder="a shipped name, or a path to a TOML file")
+        yield Typed(placeholder="a shipped name, or a path to a TOML file")
         yield self._list
         yield self._about
         yield self._wrong
