@@ -47,3 +47,10 @@ def test_a_dry_run_refuses_what_the_run_would(tmp_path: Path) -> None:
     preset = presets.from_document({"data": {"text": "short", "val_fraction": 0.0}, "batch": {"T": 16}}, source="test")
     with pytest.raises(UsageError, match=r"batch\.T = 16 is too large"):
         dry_run.tell(preset, json=True, progress=Preparing(silent=True))
+
+
+def test_what_this_computer_has_not_is_told(capsys: Capture) -> None:
+    for B, more in ((4, False), (2**20, True)):
+        doc = document(GPT, batch__B=B, model__width=256, batch__T=64)
+        dry_run.tell(presets.from_document(doc, source="test"), json=False, progress=Preparing(silent=True))
+        assert ("of this computer: on its processors it would be refused" in capsys.readouterr().out) is more

@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from typing import Any
 
 from workbench.data.visible import visible
 from workbench.headless.lines import narrate
@@ -23,9 +24,22 @@ def start(a: Namespace) -> int:
         return launch.ended or 0
     if launch.run:
         name = visible(launch.run.name)
-        told, code = f"{name}: trains on as process {launch.pid}; `workbench stop {name}` ends it", 0
+        told, code = f"{name}: trains on as process {launch.pid}{_from(begun)}; `workbench stop {name}` ends it", 0
     else:  # there was nothing to start, and it said so
         told = f"done already, {begun['step']:,} steps" if begun["type"] == "end" else f"goes on at {begun['step']:,}"
         code = launch.wait_for_end() or 0
     print(dump(begun) if a.json else told)
     return code
+
+
+def _from(begun: dict[str, Any]) -> str:
+    """Where a resumed run goes on, and which edits of the lost steps are still to be made again."""
+    if begun["type"] != "resume":
+        return ""
+    edits = [
+        f"{edit['step']:,} ({', '.join(edit['changes'])})"
+        for edit in begun["edits_again"]
+        if edit["step"] > begun["step"]
+    ]  # those at it were asked for just now
+    again = f", where edits are made again at {visible(', '.join(edits))}" if edits else ""
+    return f" from step {begun['step']:,}{again}"

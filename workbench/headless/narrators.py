@@ -52,6 +52,7 @@ class TextNarrator:
         self._steps = preset.schedule.steps
         self._run = Path()
         self._last: dict[str, Any] = {}
+        self._evaluated: int | None = None
         self._seen = 0
         self._rate = 0.0
         """Seconds a step, lately."""
@@ -116,6 +117,7 @@ class TextNarrator:
                 self._out.write(f"  edit {verb} at step {edit['step']:,}: {_changes(edit['changes'])}")
 
     def _on_eval(self, e: Event) -> None:
+        self._evaluated = e["step"]
         losses = [f"{n} {e[k]:.4f}" for n, k in (("train", "train_loss"), ("val", "val_loss")) if e[k] is not None]
         perplexity = "" if e["perplexity"] is None else f"  perplexity {e['perplexity']:.2f}"
         reached = f"  target {e['target_reached']} reached" if "target_reached" in e else ""
@@ -140,9 +142,11 @@ class TextNarrator:
             self._last = {}
             for line in loss_plot(self._run):
                 self._out.write(line)
-        val = "" if e["val_loss"] is None else f", validation loss {e['val_loss']:.4f}"
+        then = "" if self._evaluated in (e["step"], None) else f" (at step {self._evaluated:,})"
+        val = "" if e["val_loss"] is None else f", validation loss {e['val_loss']:.4f}{then}"
         reason = f": {visible(e['reason'])}" if e["reason"] else ""
-        self._out.write(f"{e['state']} after {e['step']:,} steps and {duration(e['seconds'])} of training{val}{reason}")
+        steps = f"{e['step']:,} step{'' if e['step'] == 1 else 's'}"
+        self._out.write(f"{e['state']} after {steps} and {duration(e['seconds'])} of training{val}{reason}")
 
 
 def _changes(changes: dict[str, Any]) -> str:

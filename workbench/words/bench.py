@@ -12,6 +12,7 @@ from workbench.errors import UsageError
 from workbench.headless.lines import Preparing, narrate
 from workbench.lab import bench, sizes, tune
 from workbench.lab.bench import rate
+from workbench.lab.busy import busy
 from workbench.lab.trial import Told
 from workbench.preset import Preset
 from workbench.runs import FORMAT
@@ -51,6 +52,8 @@ def run(a: argparse.Namespace) -> int:
         narrate(note)
     if a.forget:
         return _forget(loaded.preset, json=a.json)
+    if others := busy():
+        narrate(others)
     with Preparing(silent=a.json) as preparing:
         if a.tune:
             return _tune(loaded.preset, preparing, seconds=a.seconds or _TUNING, json=a.json)

@@ -12,6 +12,7 @@ from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.headless.lines import Preparing, narrate
 from workbench.lab import fit, scenarios, sizes
+from workbench.lab.busy import busy
 from workbench.lab.trial import OutOfMemory, Told
 from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.preset import Preset
@@ -60,6 +61,8 @@ def run(a: argparse.Namespace) -> int:
     loaded = presets.load(a.preset, sets=a.set)
     for note in loaded.notes:
         narrate(note)
+    if others := busy():
+        narrate(others)
     with Preparing(silent=a.json) as preparing:
         if a.scenarios:
             return _scenarios(a, loaded.preset, preparing)

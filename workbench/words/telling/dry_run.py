@@ -1,5 +1,7 @@
 """`--dry-run`: what would be trained, and what it takes. Makes no run directory and needs no torch."""
 
+import psutil
+
 from workbench.data.corpus import open_corpus
 from workbench.data.prompts import prompt_of
 from workbench.data.rows import Rows
@@ -52,6 +54,8 @@ def tell(preset: Preset, *, json: bool, progress: Preparing) -> int:
         print(f"  {item.name:<{width}}{item.count:>14,}")
     print(f"\nmemory, estimated{'':{max(0, width - 17)}}  {written(sum(i.count for i in bytes_)):>14}")
     print(f"  at its largest moment: {largest.name}")
+    if (there := psutil.virtual_memory().total) < sum(i.count for i in bytes_):
+        print(f"  more than the {written(there)} of this computer: on its processors it would be refused")
     for item in bytes_:
         print(f"  {item.name:<{width}}{written(item.count):>14}")
     print(f"\ntokens a step   {per_step:,} = B {b.B}{'' if windows else f' · T {b.T}'} · accum {b.accum}")
