@@ -2,15 +2,17 @@
 
 import json
 import os
+import random
 import threading
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import pytest
+from faults.power import Disk, Recording
 
 from workbench.errors import WorkbenchError
-from workbench.runs.files import opened
+from workbench.runs.files import opened, sync_directory
 from workbench.runs.records import DTYPE, StepLog, StepReader, as_object
 
 LAYOUT = [
@@ -139,6 +141,22 @@ def test_cut_forgets_the_tail_and_what_was_not_written(tmp_path: Path) -> None:
     log.append(*values(6))
     log.close()
     assert (tmp_path / "steps.bin").read_bytes() == raw(7)
+
+
+def test_a_cut_survives_a_power_cut(tmp_path: Path) -> None:
+    """What a resume has taken back does not return behind what it writes."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    recording = Recording(folder)
+    with recording.on():
+        log = logged(folder, 10)
+        log.sync()
+        sync_directory(folder)
+        log.cut(6)
+    log.close()
+    for seed in range(20):
+        Disk(recording.ops).put(tmp_path / str(seed), random.Random(seed))
+        assert (tmp_path / str(seed) / "steps.bin").read_bytes() == raw(6)
 
 
 def test_cut_past_the_end_is_an_error_and_changes_nothing(tmp_path: Path) -> None:
