@@ -128,8 +128,9 @@ def test_meta_is_asked_for_when_the_tensors_are_on_the_disk(run: Path) -> None:
 
 def test_the_same_step_saved_twice_keeps_its_tensors_and_the_later_meta(run: Path) -> None:
     path = save(run, 5, 2.0, records=5)
-    tensors = {p.name: p.stat().st_mtime_ns for p in path.glob("*.safetensors")}
+    tensors, sums = {p.name: p.stat().st_mtime_ns for p in path.glob("*.safetensors")}, last(run).meta["crc32"]
     assert save(run, 5, 1.5, records=6) == path
+    assert last(run).meta["crc32"] == sums
     assert {p.name: p.stat().st_mtime_ns for p in path.glob("*.safetensors")} == tensors
     (found,) = available(run)
     assert (found.step, found.val_loss, found.meta["records"]) == (5, 1.5, 6)
