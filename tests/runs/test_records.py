@@ -112,6 +112,20 @@ def test_a_file_that_is_cut_under_a_reader_gives_what_is_left(tmp_path: Path, mo
     assert StepReader(tmp_path).read()["step"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("at", [0, 6, 9])
+def test_a_record_that_is_another_step_s_is_told_wherever_it_lies(tmp_path: Path, at: int) -> None:
+    logged(tmp_path, 10).close()
+    with (tmp_path / "steps.bin").open("r+b") as file:
+        file.seek(at * DTYPE.itemsize)
+        file.write(raw(1, 77))
+    reader = StepReader(tmp_path)
+    for begin in range(at + 1):
+        with pytest.raises(WorkbenchError, match=rf"record {at} says that it is step 77: the file is damaged there"):
+            reader.read(begin)
+    assert len(reader.read(0, at)) == at
+    assert len(reader.read(at + 1)) == 9 - at
+
+
 def test_a_flushing_thread_and_an_appending_one_lose_and_repeat_nothing(tmp_path: Path) -> None:
     log, over = StepLog(tmp_path), threading.Event()
 

@@ -1,5 +1,6 @@
 """`workbench sample` and `workbench eval`: a run's last checkpoint. Called in this process."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -35,6 +36,20 @@ def test_sample_goes_on_as_the_run_itself_did(ran: Ran, capsys: Capture) -> None
     greedy = the_object(capsys)["text"]
     offline.sample(ran.path, **HOW | {"prompt": "7 times ", "tokens": 60, "top_k": 1, "seed": 6})
     assert the_object(capsys)["text"] == greedy
+
+
+def test_a_sample_is_told_harmless(train: Train, capsys: Capture) -> None:
+    """A model says what its corpus says, and that may clear a screen."""
+    ran = train(document(GPT, data={"text": TEXT.replace(" times ", "\x1b[2J")}, schedule__steps=5))
+    capsys.readouterr()
+    offline.sample(ran.path, **HOW | {"prompt": "7\x1b[2J", "json": False})
+    out = capsys.readouterr().out
+    assert out.startswith("7")
+    assert "[2J" in out
+    assert "\x1b" not in out
+    offline.sample(ran.path, **HOW | {"prompt": "7\x1b[2J"})
+    assert "\x1b" not in (out := capsys.readouterr().out)
+    assert json.loads(out)["prompt"] == "7\x1b[2J"
 
 
 @pytest.mark.parametrize(
