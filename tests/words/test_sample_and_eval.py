@@ -112,6 +112,21 @@ def test_the_test_split_is_looked_at_once(train: Train, resume: Train, ran: Ran,
         offline.evaluate(ran.path, split="test", json=True)
 
 
+def test_the_same_step_of_another_attempt_is_looked_at_anew(train: Train, resume: Train, capsys: Capture) -> None:
+    windows = train(document(MLP))
+    capsys.readouterr()
+    offline.evaluate(windows.path, split="test", json=True)
+    first = the_object(capsys)
+    shutil.rmtree(windows.path / "checkpoints" / "step-00000040")
+    resume(windows.path, {"optimizer.lr": 0.01})  # from step 20, and to other weights
+    capsys.readouterr()
+    offline.evaluate(windows.path, split="test", json=True)
+    told = the_object(capsys)
+    assert (first["step"], first["attempt"], told["step"], told["attempt"]) == (40, 1, 40, 2)
+    assert (told["looks"], told["recorded"]) == (2, False)
+    assert told["test_loss"] != first["test_loss"]
+
+
 def test_the_first_look_says_so(train: Train, capsys: Capture) -> None:
     windows = train(document(MLP))
     capsys.readouterr()
