@@ -133,7 +133,10 @@ def test_one_that_hears_no_signal_is_killed_after_a_while(table, cache, big, pre
     until(lambda: preparation.phase.startswith("reading") or preparation.done)
     preparation._process.send_signal(signal.SIGSTOP)  # as deaf as one that trains a BPE
     preparation.cancel()
-    assert preparation._process.wait(timeout=60) == -signal.SIGKILL
+    try:
+        assert preparation._process.wait(timeout=20) == -signal.SIGKILL
+    finally:
+        preparation._process.kill()
 
 
 def test_what_is_no_text(table, cache, tmp_path, prepare):
