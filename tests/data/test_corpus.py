@@ -338,6 +338,16 @@ def test_a_fetched_dataset_that_changed_on_disk(table, cache):
         open_corpus(table(dataset="names"))
 
 
+@pytest.mark.parametrize("opened", [open_corpus, open_kept])
+def test_a_fetched_dataset_that_changed_is_refused_though_its_tokens_are_kept(table, cache, opened):
+    (cache / "downloads").mkdir(parents=True)
+    (path := cache / "downloads" / "names.txt").write_text("emma\nolivia\nava\n" * 10)
+    open_corpus(table(dataset=path))  # by its path, of which nothing is known
+    assert open_kept(table(dataset=path)) is not None
+    with pytest.raises(DataError, match="changed since it was fetched"):
+        opened(table(dataset="names"))
+
+
 def test_a_fetched_dataset_that_is_here(table, cache, test_data):
     (cache / "downloads").mkdir(parents=True)
     (cache / "downloads" / "names.txt").write_bytes((test_data / "names.txt").read_bytes())

@@ -128,6 +128,18 @@ def test_threads_that_tokenise_end_when_told(table, cache, tmp_path, prepare):
     assert left_in(cache) == []
 
 
+def test_one_that_hears_no_signal_is_killed_after_a_while(table, cache, big, prepare, monkeypatch):
+    monkeypatch.setattr("workbench.data.prepare._PATIENCE", 0.2)
+    preparation = prepare(table(dataset=big))
+    until(lambda: preparation.phase.startswith("reading") or preparation.done)
+    preparation._process.send_signal(signal.SIGSTOP)  # as deaf as one that trains a BPE
+    preparation.cancel()
+    try:
+        assert preparation._process.wait(timeout=20) == -signal.SIGKILL
+    finally:
+        preparation._process.kill()
+
+
 def test_what_is_no_text(table, cache, tmp_path, prepare):
     (tmp_path / "bad.txt").write_bytes("text".encode("utf-16"))
     preparation = prepare(table(dataset=tmp_path / "bad.txt"))

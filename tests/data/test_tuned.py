@@ -49,10 +49,13 @@ def test_a_shape_is_what_the_kernels_depend_on_but_B() -> None:
     assert tuned.shape(presets.from_document(MLP, source="test"))["layout"] == "windows"
 
 
-@pytest.mark.parametrize("what", ["cut", "changed", "foreign", "folder", "fifo", "another's", "absurd"])
+@pytest.mark.parametrize(
+    "what", ["cut", "changed", "foreign", "folder", "fifo", "another's", "another machine's", "absurd"]
+)
 def test_a_file_that_is_none_is_ignored_with_a_warning(kept: Path, what: str) -> None:
     text = kept.read_text()
     other = tuned.write(MACHINE, shape(batch__T=8), Choice("bf16", "sdpa", 1), [])
+    elsewhere = tuned.write(MACHINE | {"processors": 64}, shape(), CHOICE, [])
     kept.unlink()
     if what == "folder":
         kept.mkdir()
@@ -60,6 +63,8 @@ def test_a_file_that_is_none_is_ignored_with_a_warning(kept: Path, what: str) ->
         os.mkfifo(kept)
     elif what == "another's":
         shutil.copy(other, kept)
+    elif what == "another machine's":
+        shutil.move(elsewhere, kept)
     elif what == "absurd":
         tuned.write(MACHINE, shape(), Choice("fp7", "plain", 2), [])
     else:
@@ -68,7 +73,7 @@ def test_a_file_that_is_none_is_ignored_with_a_warning(kept: Path, what: str) ->
     assert choice is None
     assert trouble.startswith(f"{kept}: ")
     assert trouble.endswith("it was not used: remove it, or tune again")
-    assert [k.path for k in tuned.kept() if k.shape == shape()] == []
+    assert [k.path for k in tuned.kept() if (k.machine, k.shape) == (MACHINE, shape())] == []
 
 
 def test_it_is_forgotten(kept: Path) -> None:

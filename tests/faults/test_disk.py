@@ -6,6 +6,7 @@ A full disk is a tmpfs of two megabytes, which needs root to be mounted (elsewhe
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import random
@@ -24,10 +25,11 @@ import tiny_runs
 from tiny_runs import GPT, Train, bits, document, weights
 
 from workbench.errors import WorkbenchError
-from workbench.runs import status
+from workbench.runs import directory, status
 from workbench.runs.events import read_events
 from workbench.runs.records import StepReader
 from workbench.training import patience
+from workbench.training.journal import Journal
 
 LONG = document(GPT, schedule__steps=600, checkpoint__every=100, eval__every=200, sample__every=0)
 PACED = [{"command": "pace", "rate": 300}]
@@ -337,3 +339,26 @@ def test_a_directory_that_cannot_even_be_asked_about_is_waited_for(
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_directory_counts_as_gone_from_when_it_was_last_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long training has waited for room before: away for a moment is no end."""
+    monkeypatch.setattr(patience, "GONE_AFTER", 1.0)
+    run = directory.create(tmp_path, "made", 'name = "made"\n')
+    journal, began = Journal(run, attempt=1, steps=1, narrators=[]), time.monotonic()
+
+    def write() -> str:
+        waited = time.monotonic() - began
+        if waited > 1.8:
+            (tmp_path / "away").rename(run)
+            return "written"
+        if waited > 1.3 and run.exists():
+            run.rename(tmp_path / "away")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    try:
+        assert patience.Waiting(journal, lambda: None)(write) == "written"
+    finally:
+        journal.close(state="done")

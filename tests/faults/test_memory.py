@@ -8,13 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import torch
 from tiny_runs import GPT, TEXT, Train, document
 
 from workbench.runs import status
 from workbench.runs.records import StepReader
-from workbench.training import checkpoints, worker
+from workbench.training import checkpoints, shortage, worker
 
 if TYPE_CHECKING:
     from conftest import Command
@@ -168,3 +169,20 @@ def test_what_would_bring_the_computer_down_is_refused_before_it_begins(train: T
     assert answer["state"] == "refused"
     assert re.search(r"B = 1048576, .* this computer has .* would fit", answer["reason"])
     assert ran.outcome.state == "done"
+
+
+def test_what_a_container_or_the_job_around_it_was_given_is_all_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, tree = tmp_path / "own", tmp_path / "tree"
+    (tree / "job" / "step").mkdir(parents=True)
+    places = {"/proc/self/cgroup": own, "/sys/fs/cgroup": tree}
+    monkeypatch.setattr(shortage, "Path", lambda path: places[path])
+    computer = psutil.virtual_memory().total
+    assert shortage.in_all() == computer, "where nothing is told"
+    own.write_text("0::/job/step\n")
+    for job, step, most in (("max", "max", computer), ("5000", "max", 5000), ("5000", "3000", 3000),
+                            ("5000", "7000", 5000), (str(2 * computer), "max", computer)):  # fmt: skip
+        (tree / "job" / "memory.max").write_text(f"{job}\n")
+        (tree / "job" / "step" / "memory.max").write_text(f"{step}\n")
+        assert shortage.in_all() == most

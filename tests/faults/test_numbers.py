@@ -150,6 +150,23 @@ def test_a_gradient_alone_that_is_no_number(train: Train, monkeypatch: pytest.Mo
     assert_as_before(before, ran.path)
 
 
+def test_the_second_look_is_under_the_dropout_of_the_first(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other masks might show other rows, or none."""
+    seen: list[torch.Tensor] = []
+
+    def fault(loop: Loop) -> None:
+        loop._model.register_forward_hook(lambda m, x, y: seen.append(y.detach().clone()))
+        parameter = list(loop._model.parameters())[3]
+        parameter.register_hook(lambda g: g * math.nan if len(seen) in (2, 6) else g)  # of four, and looked at again
+
+    inject(monkeypatch, fault, at=3)
+    ran = train(document(GPT, **QUIET, batch={"B": 4, "T": 16, "accum": 4}, model__dropout=0.3))
+    assert ran.of("end")[0]["culprit"]["micro"] == 1
+    assert len(seen) == 6
+    assert torch.equal(seen[4], seen[0])
+    assert torch.equal(seen[5], seen[1])
+
+
 @pytest.mark.parametrize(
     "changes",
     [

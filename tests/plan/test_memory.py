@@ -153,6 +153,21 @@ def test_dropout_keeps_masks_and_three_matrices_for_each_head() -> None:
     assert items_of(peak(preset_of(long), 65))["workspace"] == 8 * 4 * 512 * 512 * 4 + 3 * UNIT + BUFFERS
 
 
+def test_plain_attention_keeps_its_squares_in_bf16() -> None:
+    """What a CPU takes for bf16: the probabilities; with dropout what was dropped and what is left beside them."""
+    square, flow, statistics = 64 * 4 * 64 * 64 * 2, UNIT // 2, 2 * 4096 * 4
+    without, with_ = at(LOSS, precision="bf16"), at(LOSS, {"model.dropout": 0.1}, precision="bf16")
+    attention = "activations, attention (4 layers)"
+    assert without[attention] == 4 * (5 * flow + statistics + square + UNIT)
+    assert with_[attention] - without[attention] == 4 * (2 * square + flow)
+    back = at("backward through the last attention", precision="bf16")
+    assert back["workspace"] == 2 * square + UNIT + 2 * flow + BUFFERS
+    # Evaluation has a layer's scores and probabilities at once, where these are more than the feed-forward's.
+    long = at("evaluation", {"batch.T": 256, "batch.B": 16}, precision="bf16")
+    assert long["workspace"] == UNIT + 5 * flow + 2 * (4096 * 4 * 256 * 2) + BUFFERS
+    assert at("evaluation", precision="bf16")["workspace"] == 2 * UNIT + 9 * flow + BUFFERS
+
+
 def test_an_mlp_has_one_row_of_logits_for_each_prediction() -> None:
     largest = peak(preset_of(MLP), 27)
     assert largest.name == "backward through the hidden layer"

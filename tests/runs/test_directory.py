@@ -1,6 +1,7 @@
 """Where runs lie, what they are called, and which one is meant by a few letters."""
 
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -64,6 +65,16 @@ def test_the_first_of_several_that_share_a_start_is_found_by_its_name(tmp_path: 
     first, second = made(tmp_path, "char-20260102-120000"), made(tmp_path, "char-20260102-120000-2")
     assert find(tmp_path, "char-20260102-120000") == first
     assert find(tmp_path, "char-20260102-120000-") == second
+
+
+def test_what_a_killed_maker_left_goes_after_an_hour_and_what_another_makes_now_stays(tmp_path: Path) -> None:
+    for name, seconds in (("left", 3700), ("making", 3500)):
+        aside = create(tmp_path / "elsewhere", "made", "").rename(tmp_path / f".new-{name}")
+        then = time.time() - seconds
+        os.utime(aside, (then, then))
+    run = create(tmp_path, "char", "")
+    assert [path.name for path in tmp_path.glob(".new-*")] == [".new-making"]
+    assert [path for path, *_ in listed(tmp_path)] == [run], "what is being made is no run yet"
 
 
 def test_a_place_that_cannot_hold_runs(tmp_path: Path) -> None:

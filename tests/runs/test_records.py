@@ -2,15 +2,17 @@
 
 import json
 import os
+import random
 import threading
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import pytest
+from faults.power import Disk, Recording
 
 from workbench.errors import WorkbenchError
-from workbench.runs.files import opened
+from workbench.runs.files import opened, sync_directory
 from workbench.runs.records import DTYPE, StepLog, StepReader, as_object
 
 LAYOUT = [
@@ -110,6 +112,20 @@ def test_a_file_that_is_cut_under_a_reader_gives_what_is_left(tmp_path: Path, mo
     assert StepReader(tmp_path).read()["step"].tolist() == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("at", [0, 6, 9])
+def test_a_record_that_is_another_step_s_is_told_wherever_it_lies(tmp_path: Path, at: int) -> None:
+    logged(tmp_path, 10).close()
+    with (tmp_path / "steps.bin").open("r+b") as file:
+        file.seek(at * DTYPE.itemsize)
+        file.write(raw(1, 77))
+    reader = StepReader(tmp_path)
+    for begin in range(at + 1):
+        with pytest.raises(WorkbenchError, match=rf"record {at} says that it is step 77: the file is damaged there"):
+            reader.read(begin)
+    assert len(reader.read(0, at)) == at
+    assert len(reader.read(at + 1)) == 9 - at
+
+
 def test_a_flushing_thread_and_an_appending_one_lose_and_repeat_nothing(tmp_path: Path) -> None:
     log, over = StepLog(tmp_path), threading.Event()
 
@@ -139,6 +155,22 @@ def test_cut_forgets_the_tail_and_what_was_not_written(tmp_path: Path) -> None:
     log.append(*values(6))
     log.close()
     assert (tmp_path / "steps.bin").read_bytes() == raw(7)
+
+
+def test_a_cut_survives_a_power_cut(tmp_path: Path) -> None:
+    """What a resume has taken back does not return behind what it writes."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    recording = Recording(folder)
+    with recording.on():
+        log = logged(folder, 10)
+        log.sync()
+        sync_directory(folder)
+        log.cut(6)
+    log.close()
+    for seed in range(20):
+        Disk(recording.ops).put(tmp_path / str(seed), random.Random(seed))
+        assert (tmp_path / str(seed) / "steps.bin").read_bytes() == raw(6)
 
 
 def test_cut_past_the_end_is_an_error_and_changes_nothing(tmp_path: Path) -> None:

@@ -263,6 +263,30 @@ def test_a_rewound_run_shows_only_its_new_attempt(tmp_path: Path, again: int) ->
     assert curves.last == fresh.last
 
 
+def test_a_rewound_run_is_zoomed_into_and_marked_by_its_new_attempt(tmp_path: Path) -> None:
+    """What was read closely before, and where marks lay, was of the attempt that was taken back."""
+    first, second = made(300_000), made(300_000, seed=9)
+    second[:100_000] = first[:100_000]
+    for name in ("time", "tokens"):
+        second[name][100_000:] += 7
+    curves = written(tmp_path, first)
+    assert curves._buckets.K > 1
+
+    def seen(of: Curves) -> Any:
+        return of.columns("loss", "step", 150_000, 151_000, 100), of.x_of(150_001, "tokens"), of.x_of(150_001, "time")
+
+    before = seen(curves)
+    os.truncate(tmp_path / "steps.bin", 100_000 * DTYPE.itemsize)
+    append(tmp_path, second[100_000:])
+    curves.poll()
+    fresh = Curves(tmp_path)
+    fresh.poll()
+    columns, *places = seen(curves)
+    same(columns, (wanted := seen(fresh))[0])
+    assert tuple(places) == wanted[1:]
+    assert places[0] == before[1] + 7
+
+
 def test_reset_to_reads_again_even_where_the_last_record_looks_the_same(tmp_path: Path) -> None:
     first = made(700)
     curves = written(tmp_path, first)

@@ -176,6 +176,8 @@ def test_a_tale_goes_on_and_begins_anew_where_events_were_taken_back(made_run: A
     assert tale.lines(events)[0] is first, "not told again"
     fewer = [*events[:4], *events[6:]]
     assert tale.lines(fewer) == telling.told(fewer)
+    others = [*events[:4], *({"type": "warning", "message": f"another attempt's {n}"} for n in range(len(events)))]
+    assert tale.lines(others) == telling.told(others), "more than there were, and others"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from textual.pilot import Pilot
 
 from workbench import preset as presets
 from workbench.runs import commands
+from workbench.runs.events import EventLog, event
 from workbench.screen.batch.pane import Batch
 from workbench.screen.pane import Pane
 from workbench.screen.step import lines as step_lines
@@ -159,6 +160,27 @@ async def test_a_step_before_an_edit_is_told_with_what_held_then(app: Any, made_
         lines = "\n".join(drawn(pane(pilot)))
         assert "step 7  1 micro-batch of [4, 16]" in lines
         assert "clip min(1, 1/‖g‖)" in lines
+
+
+async def test_an_edit_that_is_heard_of_after_its_step_was_shown_is_told_with_it(app: Any, made_run: Any) -> None:
+    """Events are read before records: a step may be shown a moment before the edit that it was made with."""
+    run = made_run(records=30, state="running", edit=False)
+    base = {"row": 0, "token": 0, "epoch": 0}
+    async with app(run=run) as pilot:
+        bench = pilot.app.bench
+        await pilot.press("3")
+
+        def clips(step: int) -> list[str]:
+            bench.step = step
+            pilot.app.screen.refresh_now("rows")
+            return re.findall(r"clip min\(1, (\S+)/", "\n".join(drawn(pane(pilot))))
+
+        assert clips(20) == ["1"]
+        edit = event("edit", 0.2, step=20, id="e", changes={"optimizer.clip": [1.0, 0.25]}, base=base)
+        EventLog(run).append(edit)
+        await until(pilot, lambda: bench.run.of("edit"))
+        assert clips(20) == ["0.25"]
+        assert clips(19) == ["1"]
 
 
 async def test_micro_batches_of_a_real_worker_fill_their_boxes(app: Any, workbench: Any, tmp_path: Path) -> None:

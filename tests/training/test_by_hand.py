@@ -117,3 +117,16 @@ def test_a_loss_that_is_no_number_changes_nothing(random: np.random.Generator) -
     update = by_hand.step([(x, y)], targets=8, lr=0.1, weight_decay=0.0, clip=0.0)
     assert not update.applied
     assert all(torch.equal(p.nan_to_num(), before[name].nan_to_num()) for name, p in model.state_dict().items())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_gradients_that_were_let_go_of_are_there_again(optimizer: dict[str, Any], random: np.random.Generator) -> None:
+    (one, its, preset), (two, other, _) = made(optimizer, torch.float32), made(optimizer, torch.float32)
+    first = ByHand(one, its, None, newline=0, preset=preset)  # type: ignore[arg-type]
+    second = ByHand(two, other, None, newline=0, preset=preset)  # type: ignore[arg-type]
+    for _ in range(3):
+        x, y = random.integers(0, V, (8, T)), random.integers(0, V, 8)
+        other.zero_grad()
+        for by_hand in (first, second):
+            by_hand.step([(x, y)], targets=8, lr=0.1, weight_decay=0.0, clip=0.3)
+    assert all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from faults.power import Disk, Recording
 from safetensors.torch import load_file
 from tiny_runs import GPT, MLP, TEXT, Train, bits, document, weights
 
@@ -19,7 +21,7 @@ from workbench.data.tokenizers import CharTokenizer, Tokenizer
 from workbench.errors import WorkbenchError
 from workbench.preset import ModelTable, OptimizerTable
 from workbench.runs import FORMAT, directory
-from workbench.runs.files import NewerFormat, opened
+from workbench.runs.files import NewerFormat, opened, sync_directory
 from workbench.training import checkpoints
 from workbench.training.checkpoints import (
     Checkpoint,
@@ -126,10 +128,25 @@ def test_meta_is_asked_for_when_the_tensors_are_on_the_disk(run: Path) -> None:
     assert seen == [{"model.safetensors", "optimizer.safetensors", "tokenizer.json"}]
 
 
+def test_what_is_saved_survives_a_power_cut(tmp_path: Path) -> None:
+    """Its name too: when saving returns it is on the disk."""
+    (folder := tmp_path / "run").mkdir()
+    recording = Recording(folder)
+    with recording.on():
+        (folder / "checkpoints").mkdir()
+        sync_directory(folder)
+        save(folder, 5, 2.0)
+    for seed in range(20):
+        Disk(recording.ops).put(left := tmp_path / str(seed), random.Random(seed))
+        assert last(left).step == 5
+        assert last(left).model()
+
+
 def test_the_same_step_saved_twice_keeps_its_tensors_and_the_later_meta(run: Path) -> None:
     path = save(run, 5, 2.0, records=5)
-    tensors = {p.name: p.stat().st_mtime_ns for p in path.glob("*.safetensors")}
+    tensors, sums = {p.name: p.stat().st_mtime_ns for p in path.glob("*.safetensors")}, last(run).meta["crc32"]
     assert save(run, 5, 1.5, records=6) == path
+    assert last(run).meta["crc32"] == sums
     assert {p.name: p.stat().st_mtime_ns for p in path.glob("*.safetensors")} == tensors
     (found,) = available(run)
     assert (found.step, found.val_loss, found.meta["records"]) == (5, 1.5, 6)

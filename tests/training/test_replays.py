@@ -5,14 +5,23 @@ Without a CUDA device nothing is captured; what is captured there is the very co
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import GPT, MLP, Train, bits, document, weights
 
+from workbench import preset as presets
+from workbench.data.batches import batch
+from workbench.data.store import Split, TokenStore
 from workbench.runs.records import CLIPPED, NOT_FINITE
-from workbench.training import device
+from workbench.training import device, engines
+from workbench.training.models import build
+from workbench.training.optimizers import Optimizer
+from workbench.training.replays import KEPT, Replays, Shape, fits
 
 FP32 = {"device": {"threads": 1, "precision": "fp32"}}
 CASES: dict[str, dict[str, Any]] = {
@@ -91,6 +100,53 @@ def test_what_is_not_finite_stops_them_and_changes_nothing(train: Train, made: M
     assert ran.records["flags"][-1] & NOT_FINITE
     assert bits(ran.records) == bits(eager.records)
     assert ran.outcome.fields["culprit"] == eager.outcome.fields["culprit"]
+
+
+def split_of(folder: Path, ids: Any, dtype: str) -> Split:
+    (path := folder / "x.tokens").write_bytes(np.array(ids, dtype).tobytes())
+    return Split(TokenStore(path, np.dtype(dtype), len(ids), 1 << 30), 0, len(ids))
+
+
+def replays(split: Split, newline: int | None = None) -> Replays:
+    preset = presets.from_document(CASES["gpt"], source="test")
+    model = build(preset.model, vocab=9, T=4, seed=1)
+    optimizer = Optimizer(model, preset.optimizer)
+    cpu = torch.device("cpu")
+    return Replays(model, optimizer, split, newline=newline, device=cpu, autocast=device.by_rule(preset).autocast)
+
+
+@pytest.mark.parametrize("dtype", ["<u1", "<u2", "<u4"])
+@pytest.mark.parametrize("newline", [None, 9])
+def test_rows_on_the_device_are_those_of_the_store(tmp_path: Path, dtype: str, newline: int | None) -> None:
+    """Ids past the half of what two bytes hold, too, which lie there as negative ones."""
+    most = int(min(np.iinfo(dtype).max, 100_000))
+    split = split_of(tmp_path, [0, 9, most, most // 2, most // 2 + 1, 7, 9, 3, most - 1, 1, 2, 9], dtype)
+    at = np.array([0, 1, 2, 5, 7])
+    found = replays(split, newline)._batch(torch.from_numpy(at), 4)
+    for got, wanted in zip(found, batch(split, at, 4, newline), strict=True):
+        assert got.tolist() == wanted.tolist()
+
+
+def test_the_shapes_that_are_kept_are_those_last_used(tmp_path: Path) -> None:
+    """An edit of B and one back captures nothing, however many went before."""
+    many = replays(split_of(tmp_path, list(range(9)), "<u2"))
+    for B in (*range(1, KEPT + 1), 1, KEPT + 1):
+        many.launch(Shape(B, 4, 1, 0.0, 0.0), 0, [1e-3], np.zeros((1, B), np.int64))
+    assert [shape.B for shape in many._shapes] == [*range(3, KEPT + 1), 1, KEPT + 1]
+
+
+def test_a_corpus_too_large_for_the_card_is_not_replayed_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, card = split_of(tmp_path, [1] * 100, "<u2"), SimpleNamespace(total_memory=800)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    asked = replace(device.by_rule(presets.from_document(CASES["gpt"], source="test")), device="cuda:0")
+    for steps, total, wanted in (
+        ("replayed", 800, "replayed"), ("replayed", 799, "eager"), ("eager", 800, "eager"), ("by hand", 799, "by hand"),
+    ):  # fmt: skip
+        card.total_memory = total
+        assert engines.settled(replace(asked, steps=steps), split).steps == wanted
+        assert fits(split, torch.device("cuda")) == (total == 800)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")

@@ -1,6 +1,7 @@
 """Launches of many steps: how many at once, what is heard while they run, and that none follows one that failed."""
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -149,6 +150,20 @@ def test_a_second_launch_waits_behind_short_ones_alone(
     ran = train(doc)
     assert made[0].most == most
     assert bits(ran.records) == bits(eager.records)
+
+
+def test_no_launch_follows_while_the_run_cannot_be_written(train: Train) -> None:
+    """What was launched is made and recorded; the rest waits, as any step would."""
+
+    def away(run: Path) -> None:
+        run.rename(aside := run.with_name("aside"))
+        time.sleep(1.3)  # a heartbeat, which finds it out
+        threading.Timer(0.3, aside.rename, [run]).start()
+
+    ran = train(LONG, call={20: away})
+    assert ran.outcome.state == "done"
+    waits = next(e for e in ran.of("warning") if e["message"].startswith("training waits"))
+    assert waits["time"] in ran.records["time"][20:-1]
 
 
 def test_commands_are_acknowledged_while_a_launch_runs(train: Train, watched: Any) -> None:

@@ -53,3 +53,16 @@ def test_data_of_a_file(tmp_path: Path, capsys: Capture) -> None:
         data.tell(str(text), tokenizer="char", fetch=True, json=False)
     with pytest.raises(UsageError, match=r"data\.tokenizer"):
         data.tell(str(text), tokenizer="chr", fetch=False, json=False)
+
+
+def test_what_a_folder_is_called_is_told_harmless(tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "\x1b[2Jtexts"
+    folder.mkdir()
+    (folder / "a.txt").write_text(TEXT)
+    (folder / "b.txt").write_bytes(b"\0\1\2" * 100)
+    assert data.tell(str(folder), tokenizer="char", fetch=False, json=False) == 0
+    told = capsys.readouterr()
+    assert "\x1b" not in told.out + told.err
+    (note,) = (line for line in told.out.splitlines() if line.startswith("note"))
+    assert "[2Jtexts: 1 binary or special files were left out" in note
+    assert "[2Jtexts:" in told.out.splitlines()[0]

@@ -1,5 +1,6 @@
 """`workbench rows`, called in this process."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,9 @@ def test_rows_of_records_to_come_follow_from_the_last_settings(train: Train, cap
     for step, first, count in ((2, 8, 4), (3, 12, 2), (5, 16, 2), (6, 18, 2), (9, 24, 2)):
         capsys.readouterr()
         rows.tell(str(ran.path), sets=[], step=step, runs=None, json=True)
-        assert the_object(capsys)["offsets"] == [16 * g for g in range(first, first + count)]
+        captured = capsys.readouterr()
+        assert json.loads(captured.out)["offsets"] == [16 * g for g in range(first, first + count)]
+        assert ("is still to come (6 are there)" in captured.err) == (step >= 6)
 
 
 def test_rows_that_cannot_be_told(train: Train, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from tiny_runs import GPT, MLP, Train, document
 from told import Capture, objects
 
+from workbench.runs import directory
 from workbench.words.telling import runs
 
 
@@ -39,6 +40,17 @@ def test_one_damaged_run_hides_no_other(train: Train, capsys: Capture) -> None:
     (bad.path / "status.json").write_text("{")
     runs.tell(str(ran.path.parent), json=False)
     assert "unreadable" in capsys.readouterr().out
+
+
+def test_a_name_that_would_act_on_a_terminal_is_told_harmless(tmp_path: Path, capsys: Capture) -> None:
+    """A run's folder may come from anywhere."""
+    run = directory.create(tmp_path, "made", 'name = "made"\n')
+    run.rename(tmp_path / "\x1b[2Jgone\r")
+    for json in (False, True):
+        assert runs.tell(str(tmp_path), json=json) == 0
+        out = capsys.readouterr().out
+        assert "[2Jgone" in out
+        assert not {"\x1b", "\r"} & set(out)
 
 
 def test_no_runs(tmp_path: Path, capsys: Capture) -> None:

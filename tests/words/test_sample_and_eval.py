@@ -1,5 +1,6 @@
 """`workbench sample` and `workbench eval`: a run's last checkpoint. Called in this process."""
 
+import json
 import math
 import shutil
 from pathlib import Path
@@ -35,6 +36,20 @@ def test_sample_goes_on_as_the_run_itself_did(ran: Ran, capsys: Capture) -> None
     greedy = the_object(capsys)["text"]
     offline.sample(ran.path, **HOW | {"prompt": "7 times ", "tokens": 60, "top_k": 1, "seed": 6})
     assert the_object(capsys)["text"] == greedy
+
+
+def test_a_sample_is_told_harmless(train: Train, capsys: Capture) -> None:
+    """A model says what its corpus says, and that may clear a screen."""
+    ran = train(document(GPT, data={"text": TEXT.replace(" times ", "\x1b[2J")}, schedule__steps=5))
+    capsys.readouterr()
+    offline.sample(ran.path, **HOW | {"prompt": "7\x1b[2J", "json": False})
+    out = capsys.readouterr().out
+    assert out.startswith("7")
+    assert "[2J" in out
+    assert "\x1b" not in out
+    offline.sample(ran.path, **HOW | {"prompt": "7\x1b[2J"})
+    assert "\x1b" not in (out := capsys.readouterr().out)
+    assert json.loads(out)["prompt"] == "7\x1b[2J"
 
 
 @pytest.mark.parametrize(
@@ -95,6 +110,21 @@ def test_the_test_split_is_looked_at_once(train: Train, resume: Train, ran: Ran,
     assert last["test_loss"] != told["test_loss"]
     with pytest.raises(UsageError, match="no test split: only split = 'lines'"):
         offline.evaluate(ran.path, split="test", json=True)
+
+
+def test_the_same_step_of_another_attempt_is_looked_at_anew(train: Train, resume: Train, capsys: Capture) -> None:
+    windows = train(document(MLP))
+    capsys.readouterr()
+    offline.evaluate(windows.path, split="test", json=True)
+    first = the_object(capsys)
+    shutil.rmtree(windows.path / "checkpoints" / "step-00000040")
+    resume(windows.path, {"optimizer.lr": 0.01})  # from step 20, and to other weights
+    capsys.readouterr()
+    offline.evaluate(windows.path, split="test", json=True)
+    told = the_object(capsys)
+    assert (first["step"], first["attempt"], told["step"], told["attempt"]) == (40, 1, 40, 2)
+    assert (told["looks"], told["recorded"]) == (2, False)
+    assert told["test_loss"] != first["test_loss"]
 
 
 def test_the_first_look_says_so(train: Train, capsys: Capture) -> None:
