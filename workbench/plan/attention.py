@@ -11,7 +11,7 @@ Forward and backward of one layer on one AMX core, in ms (2026-11-21): 69 and 12
 from workbench.preset import Preset
 
 LONGEST = 512
-"""Tokens of a row from which on plain attention is the slower one."""
+"""Tokens of a row up to which plain attention is the faster one."""
 _SAVED = 8
 """Times a head's size: a longer row's probabilities, in bf16, take more than bf16 saves in the rest of a layer."""
 
