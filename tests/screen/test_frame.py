@@ -69,6 +69,28 @@ async def test_what_is_staged_is_told_where_there_is_room(app: Any, made_run: An
         assert cell_len(status(pilot)[0]) <= 40
 
 
+@pytest.mark.parametrize(
+    ("records", "steps", "seconds", "state", "left"),
+    [
+        (100, 200, 0.01, "running", "training, 1 s left"),
+        (100, 4_000, 0.01, "running", "training, 39 s left"),
+        (100, 10_100, 0.03, "running", "training, 5 min left"),
+        (100, 100_100, 0.3, "running", "training, 8 h 20 min left"),
+        (100, 1_000_100, 1.0, "running", "training, 11 days left"),
+        (0, 200, 0.01, "running", "training"),
+        (100, 200, 0.01, "paused", ""),
+    ],
+)
+async def test_how_long_the_rest_takes(
+    app: Any, made_run: Any, records: int, steps: int, seconds: float, state: str, left: str
+) -> None:
+    run = made_run(records=records, steps=steps, seconds=seconds, state=state, edit=0)
+    async with app(run=run, size=(160, 30)) as pilot:
+        (line,) = status(pilot)
+        assert line.rstrip().endswith(left)
+        assert ("training" in line) is bool(left)
+
+
 async def test_the_status_line_draws_no_name_raw(app: Any) -> None:
     document = {"name": "x", "data": {"text": HOSTILE * 20}, "batch": {"B": 2, "T": 4}}
     async with app(document, size=(60, 16)) as pilot:

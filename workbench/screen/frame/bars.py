@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from textual import events
 
+from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.screen import keys
 from workbench.screen.frame.figures import figures, room_for
 from workbench.screen.frame.lined import Lined, Run
@@ -16,6 +17,7 @@ from workbench.screen.runs.telling import record_of
 
 if TYPE_CHECKING:
     from workbench.screen.bench.bench import Bench
+    from workbench.screen.bench.follow import Followed
 
 DOTS = {
     "running": ("●", "good"), "paused": ("‖", "warn"), "starting": ("◌", "warn"), "ready": ("○", "dim"),
@@ -169,11 +171,28 @@ class StatusLine(Lined):
             told.append((plain(bench.launch.phase), "warn"))
         elif run and bench.waits:
             told.append((plain(run.phase.removeprefix("waiting: ")), "bad"))
-        elif run and run.alive and run.phase:
-            told.append((plain(run.phase), "warn" if run.phase != "training" else "dim"))
+        elif run and run.alive and run.phase and (run.state, run.phase) != ("paused", "training"):
+            told.append((plain(run.phase), "warn") if run.phase != "training" else (f"training{_left(run)}", "dim"))
         if run and run.alive and run.status and run.status.pace:
             told.append((f"pace {run.status.pace:g}/s", "warn"))
         return told
+
+
+def _left(run: "Followed") -> str:
+    """How long the rest of the steps will take at the pace of the last ones, as ", 12 min left"; "" before any."""
+    speed = run.curves.recent_speed()
+    if run.state != "running" or not speed or run.steps <= run.step:
+        return ""
+    each = tokens_per_step_of(run.live) / speed
+    if run.status and run.status.pace:
+        each = max(each, 1 / run.status.pace)
+    seconds = (run.steps - run.step) * each
+    if seconds < 59.5:
+        return f", {max(1, round(seconds))} s left"
+    minutes = round(seconds / 60)
+    if minutes < 100 * 60:
+        return f", {minutes} min left" if minutes < 100 else f", {minutes // 60} h {minutes % 60:02} min left"
+    return f", {minutes // (24 * 60)} days left"
 
 
 def _wide(parts: Sequence[Sequence[Run]], gap: int) -> int:
