@@ -222,7 +222,7 @@ async def test_tokens_of_many_characters_stand_in_columns_of_one_width(app: Any)
 async def test_another_corpus_is_told_and_no_wrong_rows_are_shown(app: Any, made_run: Any) -> None:
     run = made_run("to-be", records=20)
     resolved = {
-        "format": 1, "corpus": {"fingerprint": "abcdef0123456789"}, "precision": "fp32", "attention": "fused",
+        "format": 1, "corpus": {"fingerprint": "abcdef0123456789"}, "precision": "fp32", "attention": "sdpa",
         "compile": False, "device": "cpu", "threads": 1,
     }  # fmt: skip
     (run / "resolved.json").write_text(json.dumps(resolved))

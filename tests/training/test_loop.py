@@ -195,6 +195,7 @@ def test_samples_without_an_encoder_are_refused_and_end_no_run(
         [sys.executable, "-m", "workbench", "rows", str(tmp_path / "doc.toml")], check=True, capture_output=True
     )
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path / "empty"))
+    monkeypatch.setattr("tiktoken.registry.ENCODINGS", {})  # what other tests of this process have loaded
     commands = [{"command": "sample", "at": 3}, {"command": "set", "at": 5, "changes": {"sample.every": 5}}]
     ran = train(doc, at_start=commands)
     assert ran.outcome.state == "done"

@@ -16,6 +16,6 @@ def busy() -> str:
     if load < LOAD * processors:
         return ""
     return (
-        f"this computer is busy (load {load:.1f} on {processors} processors): what is timed now is what others leave; "
+        f"this computer is busy (load {load:.1f} on {processors} processors): what was timed is what others left; "
         "time it again when it is quiet"
     )

@@ -52,11 +52,13 @@ def run(a: argparse.Namespace) -> int:
         narrate(note)
     if a.forget:
         return _forget(loaded.preset, json=a.json)
-    if others := busy():
-        narrate(others)
+    others = busy()  # before there is work of its own
     with Preparing(silent=a.json) as preparing:
         if a.tune:
-            return _tune(loaded.preset, preparing, seconds=a.seconds or _TUNING, json=a.json)
+            code = _tune(loaded.preset, preparing, seconds=a.seconds or _TUNING, json=a.json)
+            if others:
+                narrate(others)
+            return code
         told = bench.bench(loaded.preset, lambda told: _prepare(preparing, told), seconds=a.seconds or bench.SECONDS)
     if a.json:
         _tell(told)
@@ -65,6 +67,8 @@ def run(a: argparse.Namespace) -> int:
             narrate(note)
         for line in lines(told):
             print(visible(line))
+    if others:
+        narrate(others)
     return 0
 
 

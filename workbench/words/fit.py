@@ -61,12 +61,12 @@ def run(a: argparse.Namespace) -> int:
     loaded = presets.load(a.preset, sets=a.set)
     for note in loaded.notes:
         narrate(note)
-    if others := busy():
-        narrate(others)
+    others = busy()  # before there is work of its own
     with Preparing(silent=a.json) as preparing:
-        if a.scenarios:
-            return _scenarios(a, loaded.preset, preparing)
-        return _fit(a, loaded.preset, preparing, path)
+        code = _scenarios(a, loaded.preset, preparing) if a.scenarios else _fit(a, loaded.preset, preparing, path)
+    if others:
+        narrate(others)
+    return code
 
 
 def _fit(a: argparse.Namespace, preset: Preset, preparing: Preparing, path: Path | None) -> int:
