@@ -22,7 +22,7 @@ from workbench.preset import Preset
 from workbench.runs import directory, settings, status
 from workbench.runs.files import Lock, on_a_network
 from workbench.runs.signals import Signals
-from workbench.training import device, history, shortage
+from workbench.training import device, heap, history, shortage
 from workbench.training.attempt import Outcome, Prepared, built, work
 from workbench.training.device import Resolved
 from workbench.training.engines import settled
@@ -142,6 +142,7 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
     else:
         resolved = device.resolve(preset, tell)
     device.take(resolved)
+    heap.keep()
     corpus = open_corpus(preset.data, progress=progress)
     for note in corpus.notes:
         tell(note)

@@ -18,18 +18,13 @@ import psutil
 import torch
 
 from workbench.errors import UsageError
+from workbench.training import heap
 
 SHARE_OF_FREE = {"cuda": 1.0, "cpu": 0.75}
 """How much of what is free now may be used where no limit is given: a card is ours, a computer has other work."""
 
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
-"""Numbers of glibc's mallopt."""
 _ONE_BY_ONE = 8 * 1024
 """Bytes from which on a block of memory is a mapping of its own while memory is measured."""
-_AS_USUAL = 32 * 1024 * 1024
-"""What glibc's own threshold comes to in a process that frees large blocks."""
-_TOP_PAD = 128 * 1024
-"""glibc's own."""
 _CHANGE, _OBJECT, _HOLE = 4 * 2**20, 400, _ONE_BY_ONE - 64
 """Bytes set aside for small objects, in Python's and in C's heap; of one of them; of a hole in C's heap."""
 _POINTER = ctypes.c_void_p
@@ -52,7 +47,7 @@ class Meter:
             torch.cuda.reset_peak_memory_stats(device)
             _limit_card(device, torch.cuda.memory_reserved(device) + limit)
         else:
-            _malloc(_ONE_BY_ONE, 0)
+            _one_by_one()
             self._change = _small_change()
             self._filled = _fill_up()
             self._base = _kept("VmPeak")
@@ -71,7 +66,7 @@ class Meter:
         if self._device.type == "cuda":
             _limit_card(self._device, None)
         else:
-            _malloc(_AS_USUAL, 2 * _AS_USUAL)
+            heap.keep()
             resource.setrlimit(resource.RLIMIT_DATA, (resource.getrlimit(resource.RLIMIT_DATA)[1],) * 2)
 
 
@@ -88,7 +83,7 @@ def check(device: torch.device) -> None:
 def prepare(device: torch.device) -> None:
     """Before the first tensor: a large block that was freed into the heap would be used again unseen by the meter."""
     if device.type == "cpu":
-        _malloc(_ONE_BY_ONE, 0)
+        _one_by_one()
 
 
 def free(device: torch.device) -> int:
@@ -110,13 +105,14 @@ def _limit_card(device: torch.device, most: int | None) -> None:
     torch.cuda.set_per_process_memory_fraction(1.0 if most is None else min(1.0, most / total), device)
 
 
-def _malloc(one_by_one: int, trim: int) -> None:
+def _one_by_one() -> None:
+    """Every large block is asked of the kernel, and given back to it."""
     with contextlib.suppress(AttributeError):  # not glibc: its own way has to do
         libc = ctypes.CDLL(None)
-        libc.mallopt(_M_ARENA_MAX, 1)  # a thread's arena is reserved whole, however little of it is used
-        libc.mallopt(_M_MMAP_THRESHOLD, one_by_one)
-        libc.mallopt(_M_TRIM_THRESHOLD, trim)
-        libc.mallopt(_M_TOP_PAD, 0 if trim == 0 else _TOP_PAD)
+        libc.mallopt(heap.M_ARENA_MAX, 1)  # a thread's arena is reserved whole, however little of it is used
+        libc.mallopt(heap.M_MMAP_THRESHOLD, _ONE_BY_ONE)
+        libc.mallopt(heap.M_TRIM_THRESHOLD, 0)
+        libc.mallopt(heap.M_TOP_PAD, 0)
         libc.malloc_trim(0)
 
 
