@@ -145,6 +145,8 @@ _LISTENING = """
 import sys
 opened = []
 def hear(name, arguments):
+    if (name, arguments) == ("ctypes.dlopen", (None,)):
+        return  # the program itself: no other library
     if name in ("socket.__new__", "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.sendto"):
         opened.append((name, repr(arguments)[:200]))
 sys.addaudithook(hear)
@@ -389,6 +391,8 @@ import torch, workbench.headless, workbench.training.worker, workbench.training.
 from pathlib import Path
 found, seen = set(), set()
 def hear(name, arguments):
+    if (name, arguments) == ("ctypes.dlopen", (None,)):
+        return  # the program itself: no other library
     if name in ("pickle.find_class", "marshal.load", "os.system", "os.exec", "os.posix_spawn", "subprocess.Popen",
                 "pty.spawn", "urllib.Request", "ctypes.dlopen"):
         found.add((name, repr(arguments)[:200]))
