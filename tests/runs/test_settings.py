@@ -76,14 +76,15 @@ def test_the_row_function_of_a_preset_has_all_its_settings(base: dict[str, Any])
 
 RESOLVED = {
     "format": 1, "precision": "fp32", "attention": "sdpa", "compile": False, "device": "cpu", "threads": 1,
-    "steps": "by hand", "tuned": True,
+    "steps": "by hand", "tuned": True, "compile_from": 10,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [("steps", "by magic"), ("steps", None), ("steps", ["eager"]), ("tuned", "yes"), ("tuned", 1), ("tuned", None),
-     ("attention", "flash"), ("attention", None), ("precision", "fp16"), ("threads", 0)],
+     ("attention", "flash"), ("attention", None), ("precision", "fp16"), ("threads", 0),
+     ("compile_from", -1), ("compile_from", 1.5), ("compile_from", True), ("compile_from", None)],
 )  # fmt: skip
 def test_a_choice_that_no_worker_makes_is_told(tmp_path: Path, key: str, value: Any) -> None:
     path = tmp_path / "resolved.json"

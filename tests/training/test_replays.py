@@ -29,6 +29,13 @@ CASES: dict[str, dict[str, Any]] = {
     "gpt, bf16": document(GPT, device={"threads": 1, "precision": "bf16"}, optimizer={"clip": 0.5}),
     "gpt with dropout, accum": document(GPT, **FP32, model__dropout=0.2, batch__accum=3, optimizer={"clip": 0.5}),
     "gpt, shuffled": document(GPT, **FP32, data__order="shuffled", optimizer={"clip": 0.5}),
+    "gpt, many tokens": document(
+        GPT,
+        **FP32,
+        data={"text": "".join(chr(0x4E00 + i * 7919 % 4999) for i in range(20_000)), "val_fraction": 0.5},
+        optimizer={"clip": 0.5},
+        schedule={"steps": 20, "warmup": 5},
+    ),
     "mlp of windows": document(MLP, **FP32, optimizer={"kind": "adamw", "lr": 0.01, "clip": 0.5}),
 }
 STEERED = {
@@ -149,13 +156,15 @@ def test_a_corpus_too_large_for_the_card_is_not_replayed_from_it(
         assert fits(split, torch.device("cuda")) == (total == 800)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
+@pytest.mark.parametrize("case", ["gpt", "gpt, many tokens"])
 def test_a_graph_gives_the_eager_curve_and_takes_a_new_lr_without_a_capture(
-    train: Train, monkeypatch: pytest.MonkeyPatch
+    train: Train, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     from workbench.training import replays
 
-    doc = document(GPT, device={"name": "cuda"})
+    doc = document(CASES[case], device={"name": "cuda"}, schedule={"steps": 40, "warmup": 5})
     captures = []
     real = replays.Replays._capture
     monkeypatch.setattr(replays.Replays, "_capture", lambda self, shape: (captures.append(shape), real(self, shape))[1])

@@ -11,9 +11,10 @@ from workbench import preset as presets
 from workbench.data.batches import batch, fingerprint
 from workbench.data.corpus import open_corpus
 from workbench.data.rows import Rows
+from workbench.training.loss import NO_TARGET
 from workbench.training.models import Model, build
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import NO_TARGET, losses_of, optimizer_step
+from workbench.training.step import losses_of, optimizer_step
 
 SPLITS = [(64, 1), (8, 8), (1, 64)]
 T = 16

@@ -14,7 +14,7 @@ from workbench import preset as presets
 from workbench.errors import WorkbenchError
 from workbench.preset import Preset
 from workbench.runs.events import Event, read_events
-from workbench.runs.files import read_json
+from workbench.runs.files import read_json, replace_json
 from workbench.runs.records import StepReader
 
 
@@ -77,6 +77,7 @@ def resolved(run: Path) -> dict[str, Any] | None:
         "precision": document.get("precision") in ("fp32", "bf16", "fp64"),
         "attention": document.get("attention") in ("plain", "sdpa"),
         "compile": isinstance(document.get("compile"), bool),
+        "compile_from": type(at := document.get("compile_from", 0)) is int and at >= 0,
         "device": isinstance(document.get("device"), str),
         "steps": document.get("steps", "eager") in ("eager", "by hand", "replayed"),
         "tuned": isinstance(document.get("tuned", False), bool),
@@ -86,6 +87,13 @@ def resolved(run: Path) -> dict[str, Any] | None:
     if strange:
         raise WorkbenchError(f"{path}: {strange[0]} holds what no worker writes; the file was changed or damaged")
     return document
+
+
+def without_compiling(run: Path) -> None:
+    """Record that the steps are not compiled after all: for the worker, which found that they cannot be."""
+    document = resolved(run)
+    if document:
+        replace_json(run / "resolved.json", document | {"compile": False}, durable=True)
 
 
 @lru_cache(maxsize=16)

@@ -22,7 +22,9 @@ from workbench import __version__
 from workbench.data import tuned
 from workbench.errors import UsageError
 from workbench.plan import attention
+from workbench.plan.parameters import block_matrices
 from workbench.preset import ModelTable, Preset
+from workbench.training import compiling
 
 MOST_THREADS = 16
 """More gain nothing at the sizes that one trains on a CPU, and spin against each other."""
@@ -34,6 +36,10 @@ WIDE = 128
 """Width from which on bf16 pays on a CPU: 1.5 times fp32's speed there with 1,024 predictions a micro-batch and more,
 0.8 to 1.2 times at 64 (2026-11-21). Not by B, so that runs which differ in B alone have one precision."""
 
+LARGE, MANY = 2**25, 1000
+"""Weights of the layers, and steps, from which on compiling pays on a card: it halves GPT-2's step on an A100, says
+nanoGPT's author (250 to 135 ms), and takes about a minute. On a CPU it gains nothing. Not measured on a card here."""
+
 Autocast = Callable[[], AbstractContextManager[object]]
 
 
@@ -44,6 +50,8 @@ class Resolved:
     precision: str
     attention: str
     compile: bool
+    compile_from: int
+    """The first step that is compiled (compiling.py), where any is."""
     steps: str
     """How they are made: `eager` (step.py), `replayed` (replays.py) or `by hand` (by_hand.py)."""
     tuned: bool
@@ -56,6 +64,10 @@ class Resolved:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def first_compiled(self) -> int | None:
+        return self.compile_from if self.compile else None
 
     @property
     def torch_device(self) -> torch.device:
@@ -107,7 +119,8 @@ def by_rule(preset: Preset) -> Resolved:
         device_model=_model_of(device),
         precision=precision,
         attention=attention.rule(preset, precision=precision, device=kind),
-        compile=preset.device.compile == "on",
+        compile=(compiles := _compiles(preset, kind)),
+        compile_from=compiling.FIRST if compiles else 0,
         steps=_steps(preset, kind, precision),
         tuned=False,
         threads=preset.device.threads or _threads(preset.model.kind),
@@ -116,6 +129,14 @@ def by_rule(preset: Preset) -> Resolved:
         numpy_version=numpy.__version__,
         workbench=__version__,
     )
+
+
+def _compiles(preset: Preset, device: str) -> bool:
+    """By the model and the length of the run, not by B: runs which differ in B alone have one arithmetic."""
+    if preset.device.compile != "auto":
+        return preset.device.compile == "on"
+    large = preset.model.kind == "gpt" and block_matrices(preset.model) >= LARGE and preset.schedule.steps >= MANY
+    return device == "cuda" and large
 
 
 def _steps(preset: Preset, device: str, precision: str) -> str:
@@ -207,7 +228,8 @@ def again(
     kept = {name: recorded.get(name) for name in names}
     # Choices are taken over; what the machine is cannot be.
     chosen = {name: kept[name] for name in ("precision", "attention", "compile", "threads")}
-    chosen["steps"] = kept["steps"] or "eager"  # an earlier version's run says nothing of either
+    chosen["steps"] = kept["steps"] or "eager"  # an earlier version's run says nothing of these
+    chosen["compile_from"] = kept["compile_from"] or 0
     chosen["tuned"] = bool(kept["tuned"])
     bound = ("device", "device_model", "torch_version", "numpy_version")
     differing = {name: (kept[name], getattr(now, name)) for name in bound if kept[name] != getattr(now, name)}

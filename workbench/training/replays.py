@@ -48,6 +48,7 @@ class Shape(NamedTuple):
     accum: int
     weight_decay: float
     clip: float
+    compiled: bool = False
 
 
 @dataclass

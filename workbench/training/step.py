@@ -10,12 +10,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from workbench.training.loss import cross_entropy
 from workbench.training.optimizers import Optimizer
-
-NO_TARGET = -1
-"""A y that is no target: it adds nothing to the loss and is not counted."""
 
 Watch = Callable[[int, Tensor, Tensor, Tensor], None]
 """Called after each micro-batch with its index, its share of the loss, its logits and its losses per target."""
@@ -79,7 +76,4 @@ def losses_of(logits: Tensor, y: Tensor) -> Tensor:
     """−ln p(y) of every target, shaped like y, in fp32 (or fp64); 0 where y is NO_TARGET."""
     if logits.dim() == 3 and y.dim() == 1:
         logits = logits[:, -1]  # windows ask for the one token that follows
-    flat = logits.reshape(-1, logits.shape[-1])
-    if flat.dtype not in (torch.float32, torch.float64):
-        flat = flat.float()
-    return F.cross_entropy(flat, y.reshape(-1), ignore_index=NO_TARGET, reduction="none").view(y.shape)
+    return cross_entropy(logits.reshape(-1, logits.shape[-1]), y.reshape(-1)).view(y.shape)

@@ -18,10 +18,12 @@ from workbench.data.rows import Rows
 from workbench.plan.arithmetic import tokens_per_step
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
+from workbench.runs import settings
 from workbench.runs.commands import Command
 from workbench.runs.records import CLIPPED, NOT_FINITE, SPIKE
 from workbench.runs.signals import Signals
 from workbench.training import divergence
+from workbench.training.compiling import Forward
 from workbench.training.device import Resolved
 from workbench.training.engines import Many, OnTheirWay, engine
 from workbench.training.inspection import Inspection, MicroBatches
@@ -72,9 +74,8 @@ class Stepping:
         self._act, self._decode = act, corpus.tokenizer.decode
         self._train = corpus.splits["train"]
         self._newline = corpus.newline if standing.preset.data.layout == "windows" else None
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if resolved.compile else model
+        self._forward = Forward(model, resolved.first_compiled, required=standing.preset.device.compile == "on")
         self._ahead = Ahead(self._train, self._newline)
-        self._compiled = False
         self._engine = engine(
             standing.preset, resolved, model=model, forward=self._forward, optimizer=optimizer, train=self._train,
             newline=self._newline, seed=self._seed,
@@ -99,6 +100,7 @@ class Stepping:
     def go(self, until: int) -> None:
         """One step, or as many as there are before step `until`. Leave where an update could not be applied."""
         gait, many = self._gait, self._engine.many
+        until = self._forward.begin(self._now.at.step, until)
         self._tell_phase()
         one_by_one = self._inspection or gait.micro_steps or gait.paused or gait.pace
         if many and not one_by_one:
@@ -127,6 +129,7 @@ class Stepping:
         )  # fmt: skip
         seconds = time.perf_counter() - began - self._paused_for
         self._gait.finish_step()
+        self._after_compiling()
         before = self._record(update, lr, seconds)
         if self._inspection:
             self._finish_inspection(self._inspection, update, before, lr)
@@ -136,11 +139,19 @@ class Stepping:
         self._go_on(update, before)
 
     def _tell_phase(self) -> None:
-        if self._journal.phase != "training":
+        b = self._now.preset.batch
+        phase = "training" if self._forward.knows(b.B, b.T) else "compiling"
+        if self._journal.phase != phase:
+            self._journal.tell(phase=phase)
+
+    def _after_compiling(self) -> None:
+        """Where it could not be done and need not be, the run goes on without, and so does whoever resumes it."""
+        if self._journal.phase == "compiling":
             self._journal.tell(phase="training")
-        if self._resolved.compile and not self._compiled:
-            self._compiled = True
-            self._journal.tell(phase="compiling")
+        if why := self._forward.trouble:
+            self._forward.trouble = ""
+            settings.without_compiling(self._journal.run)
+            self._journal.event("warning", message=f"{why}; the steps of this run go on without it")
 
     def _record(self, update: Update, lr: float, seconds: float) -> int:
         """Record step `at.step`, which has been made. Returns the first of its rows."""
@@ -257,7 +268,7 @@ class Stepping:
         """Up to step `until`, the next launch on its way while the last one is recorded."""
         p, at = self._now.preset, self._now.at
         b, rows_a_step = p.batch, p.batch.B * p.batch.accum * WORLD
-        shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip)
+        shape = Shape(b.B, b.T, b.accum, p.optimizer.weight_decay, p.optimizer.clip, self._forward.is_compiled)
         ahead, on_their_way = at.step, deque[tuple[OnTheirWay, list[float]]]()
         size, depth = self._launching[1] if self._launching[0] == shape else 1, 1
         while True:
@@ -277,6 +288,7 @@ class Stepping:
                 self._steering.look()
                 self._steering.inside()
             measured, seconds = launched.wait()
+            self._after_compiling()
             each = seconds / launched.n
             size = max(1, min(MOST, round(A_LAUNCH / max(each, 1e-6))))
             self._launching = shape, size

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from workbench.plan.schedule import lr_of
 from workbench.preset import ModelTable, OptimizerTable
+from workbench.training.loss import NO_TARGET
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import NO_TARGET, optimizer_step
+from workbench.training.step import optimizer_step
 from workbench.training.trials.bare import Bare, Pair, Tell, apart, cut, flat, gradient, hash_of, percent, valid
 
 SPLITS = ((64, 1), (8, 8), (1, 64))

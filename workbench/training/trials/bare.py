@@ -23,9 +23,10 @@ from workbench.preset import ModelTable, Preset
 from workbench.training import device
 from workbench.training.device import Resolved
 from workbench.training.engines import settled
+from workbench.training.loss import NO_TARGET
 from workbench.training.models import Model, build, drops, seed_dropout
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import NO_TARGET, losses_of, optimizer_step
+from workbench.training.step import losses_of, optimizer_step
 
 Pair = tuple[Tensor, Tensor]
 Tell = Callable[..., None]

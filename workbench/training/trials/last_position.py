@@ -12,9 +12,10 @@ import torch
 from workbench.data.batches import batch
 from workbench.errors import UsageError
 from workbench.preset import Preset
+from workbench.training.loss import NO_TARGET
 from workbench.training.models import Model
 from workbench.training.optimizers import Optimizer
-from workbench.training.step import NO_TARGET, losses_of
+from workbench.training.step import losses_of
 from workbench.training.trials.bare import Bare, Tell, cut, percent
 
 STEPS = 500

@@ -2,13 +2,12 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
-from torch import Tensor
 
 from workbench import preset as presets
 from workbench.data.corpus import open_corpus
@@ -16,6 +15,7 @@ from workbench.plan.arithmetic import smallest_B, tokens_per_step_of
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.training import device
+from workbench.training.compiling import Forward
 from workbench.training.engines import engine
 from workbench.training.evaluate import TOKENS_A_BATCH, Evaluator
 from workbench.training.optimizers import Optimizer
@@ -91,7 +91,8 @@ class _Run:
     def __init__(self, bare: Bare) -> None:
         self._bare, self._preset, self._resolved, self._rows = bare, bare.preset, bare.resolved, bare.rows
         self._model = bare.model(bare.resolved.dtype)
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(self._model) if bare.resolved.compile else self._model
+        self._forward = Forward(self._model, bare.resolved.first_compiled, required=bare.preset.device.compile == "on")
+        self._forward.begin(bare.resolved.compile_from, TIMED)
         self._optimizer = Optimizer(self._model, bare.preset.optimizer)
         splits = bare.corpus.splits
         self._engine = engine(

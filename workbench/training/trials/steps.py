@@ -2,18 +2,18 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from workbench.data.ahead import Ahead
 from workbench.errors import UsageError
 from workbench.plan.arithmetic import tokens_per_step_of
 from workbench.plan.schedule import lr_of
+from workbench.training.compiling import Forward
 from workbench.training.engines import Many, engine
 from workbench.training.models import drops, seed_dropout
 from workbench.training.optimizers import Optimizer
@@ -48,7 +48,8 @@ class Steps:
         model = bare.model(bare.resolved.dtype)
         if bare.resolved.compile:
             torch.compiler.reset()  # each is compiled for its own B, as in a run
-        self._forward: Callable[[Tensor], Tensor] = torch.compile(model) if bare.resolved.compile else model
+        self._forward = Forward(model, bare.resolved.first_compiled, required=bare.preset.device.compile == "on")
+        self._forward.begin(bare.resolved.compile_from, MOST_STEPS)
         self._optimizer = Optimizer(model, bare.preset.optimizer)
         self._ahead = Ahead(self._train, bare.newline)
         self._step = self._drawn = 0
