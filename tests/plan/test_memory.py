@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from workbench.plan.memory import Moment, estimate, moments, peak
+from workbench.plan.memory import LARGE_VOCABULARY, LOSS_CHUNK, Moment, estimate, moments, peak
 from workbench.plan.parameters import total
 from workbench.preset import Preset, apply, from_document
 
@@ -53,12 +53,31 @@ def test_the_bill_of_the_default_gpt_item_by_item() -> None:
 @pytest.mark.parametrize(("precision", "number", "times"), [("fp32", 4, 4), ("bf16", 4, 3.5), ("fp64", 8, 4)])
 def test_a_large_vocabulary_pays_for_its_logits_four_times(precision: str, number: int, times: float) -> None:
     """The logits (in bf16 half as large), their log-probabilities, and the gradients of both; then a loss for each."""
-    largest = peak(preset_of(), 50_257, precision=precision)
+    V = LARGE_VOCABULARY - 1
+    largest = peak(preset_of(), V, precision=precision)
     assert largest.name == LOSS
     items = items_of(largest)
-    assert items["logits and loss"] == times * number * 4096 * 50_257 + number * 4096
+    assert items["logits and loss"] == times * number * 4096 * V + number * 4096
     assert items["gradients"] == 0  # of the step before they are gone, of this one there are none yet
     assert items["activations, final norm"] == 4096 * 128 * (2 if precision == "bf16" else number) + 2 * 4096 * number
+
+
+@pytest.mark.parametrize(("precision", "size", "number"), [("fp32", 4, 4), ("bf16", 2, 4), ("fp64", 8, 8)])
+def test_a_larger_one_pays_twice(precision: str, size: int, number: int) -> None:
+    """The logits and their gradient, and of bf16 a part of it in fp32; then a loss for each."""
+    logits, part = size * 4096 * 50_257, LOSS_CHUNK if precision == "bf16" else 0
+    assert at(LOSS, vocab=50_257, precision=precision)["logits and loss"] == 2 * logits + part + number * 4096
+    # Of windows the last position of each row alone has a target: its slice has a gradient of its own.
+    windows = at(LOSS, {"data.layout": "windows", "data.split": "lines"}, vocab=50_257, precision=precision)
+    assert windows["logits and loss"] == 2 * logits + 64 * 50_257 * size + number * 64
+
+
+@pytest.mark.parametrize(("precision", "size", "wide"), [("fp32", 4, 4), ("bf16", 2, 4), ("fp64", 8, 8)])
+def test_of_few_rows_no_part_is_larger_than_they_are(precision: str, size: int, wide: int) -> None:
+    """Two rows: the logits and their gradient; or of bf16, which is more, the log-probabilities and all in fp32."""
+    items = at(LOSS, {"batch.B": 2, "batch.T": 1}, vocab=50_257, precision=precision)
+    held = size + 2 * wide if precision == "bf16" else 2 * size
+    assert items["logits and loss"] == 2 * 50_257 * held + wide * 2
 
 
 def test_precisions() -> None:
@@ -133,10 +152,13 @@ def test_a_small_batch_is_less_than_an_evaluation() -> None:
     items = items_of(largest)
     assert items["gradients"] == items["weights"] == 4 * P
     assert items["workspace"] == 11 * UNIT + BUFFERS
-    assert items["logits and loss"] == 4096 * 65 * 4
+    assert items["logits and loss"] == 0  # they come when a layer's have gone
     assert items["x and y"] == 2 * 4096 * 8
-    assert at("evaluation", vocab=50_257)["logits and loss"] == 2 * 4096 * 50_257 * 4
-    assert at("evaluation", vocab=50_257, precision="bf16")["logits and loss"] == 4096 * 50_257 * (2 + 4 + 4)
+    V = LARGE_VOCABULARY - 1
+    assert at("evaluation", vocab=V)["logits and loss"] == 2 * 4096 * V * 4
+    assert at("evaluation", vocab=V, precision="bf16")["logits and loss"] == 4096 * V * (2 + 4 + 4)
+    assert at("evaluation", vocab=50_257)["logits and loss"] == 4096 * 50_257 * 4 + LOSS_CHUNK
+    assert at("evaluation", vocab=50_257, precision="bf16")["logits and loss"] == 4096 * 50_257 * 2 + 2 * LOSS_CHUNK
     assert at("evaluation", {"batch.T": 8192})["x and y"] == 2 * 8192 * 8  # no row is cut
 
 
@@ -190,6 +212,9 @@ def test_a_bigram_is_its_logits() -> None:
     items = at(LOSS, {"model.kind": "bigram"})
     assert items["logits and loss"] == (4 * 65 + 1) * 4096 * 4
     assert not [name for name in items if name.startswith("activations")]
+    table = at("backward through the table", {"model.kind": "bigram", "batch.accum": 2})
+    assert table["logits and loss"] == 2 * 65 * 4096 * 4
+    assert table["gradients"] == 2 * table["weights"]  # this micro-batch's, beside those before it
     # A look-up is no matmul: autocast leaves it alone.
     assert at(LOSS, {"model.kind": "bigram"}, precision="bf16")["logits and loss"] == items["logits and loss"]
 

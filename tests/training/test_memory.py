@@ -13,7 +13,7 @@ from workbench.plan.parameters import total
 from workbench.preset import apply, from_document, pin_context, to_document
 from workbench.training.evaluate import TOKENS_A_BATCH
 
-LETTERS, IDEOGRAPHS = 27, 2001  # tokens of the two texts, newline among them
+LETTERS, IDEOGRAPHS, MANY = 27, 2001, 8001  # tokens of the texts, newline among them; of MANY the loss is by parts
 GPT: dict[str, Any] = {"batch.B": 64, "batch.T": 64, "device.name": "cpu", "device.precision": "fp32"}
 WIDE = {"model.layers": 2, "model.width": 256}
 DEEP = {"model.layers": 16, "model.width": 256, "batch.B": 1, "batch.T": 32, "optimizer.kind": "sgd"}
@@ -25,7 +25,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """By vocabulary: enough of it that evaluation has its two batches of each split."""
     draw, folder = random.Random(1), tmp_path_factory.mktemp("texts")
     found = {}
-    for vocab, first in ((LETTERS, ord("a")), (IDEOGRAPHS, 0x4E00)):
+    for vocab, first in ((LETTERS, ord("a")), (IDEOGRAPHS, 0x4E00), (MANY, 0x4E00)):
         alphabet = [chr(first + i) for i in range(vocab - 1)]
         words = ["".join(draw.choices(alphabet, k=6)) for _ in range(20_000)]
         found[vocab] = folder / f"{vocab}.txt"
@@ -57,6 +57,15 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
             "backward through the hidden layer", id="mlp with batch norm",
         ),
         pytest.param({"model.kind": "bigram"}, IDEOGRAPHS, "the gradient of the loss", id="bigram"),
+        pytest.param({"batch.B": 80, "model.layers": 1}, MANY, "the gradient of the loss", id="gpt, many tokens"),
+        pytest.param(
+            {"batch.B": 80, "model.layers": 1, "device.precision": "bf16"}, MANY, "the gradient of the loss",
+            id="gpt in bf16, many tokens",
+        ),
+        pytest.param({"batch.B": 8}, MANY, "evaluation", id="gpt, many tokens, small B"),
+        pytest.param(
+            MLP | {"batch.B": 2048}, MANY, "evaluation", id="mlp, many tokens",
+        ),
     ],
 )  # fmt: skip
 def test_within_ten_percent_of_what_is_measured(

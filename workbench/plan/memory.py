@@ -3,7 +3,8 @@
 Memory is not the sum of all that a step makes: most of it is given back before the rest is asked for. So the
 estimate follows a step through its moments, counts what is held at each, and answers with the largest:
 
-    the gradient of the loss              activations of all layers, and the logits four times over
+    the gradient of the loss              activations of all layers, and the logits four times over (a large
+                                          vocabulary's twice)
     backward through the last layer       the same activations, and the gradients inside that layer
     backward through the last attention   (where it keeps T×T matrices) theirs, beside those of all other layers
     backward through the first layer      all gradients of the weights, hardly an activation
@@ -13,11 +14,11 @@ estimate follows a step through its moments, counts what is held at each, and an
 A micro-batch lets go of its activations before the next begins. So accum does not multiply them; from the second
 micro-batch on, the gradients are there while the activations are.
 
-Counted after torch 2.13 on a CPU, and held against it on 2026-11-21: over 30 shapes of 45 to 2,100 MiB the worst error
-is 1.6% (`tests/benchmarks/memory.py`). Left out are what Python and torch hold for themselves (on CUDA the context),
+Counted after torch 2.13 on a CPU, and held against it on 2026-11-22: over 32 shapes of 45 to 960 MiB the worst error
+is 2.7% (`tests/benchmarks/memory.py`). Left out are what Python and torch hold for themselves (on CUDA the context),
 the copy that a checkpoint makes in the computer's memory, fragmentation, what compiling saves, and on a card the corpus
-(a quarter of it at most) and what replayed graphs keep. On CUDA nothing has been measured; its dropout should keep less
-than a CPU's: no T×T matrix, and masks of a byte a number.
+(a quarter of it at most), what replayed graphs keep, and the loss's larger parts. On CUDA nothing has been measured;
+its dropout should keep less than a CPU's: no T×T matrix, and masks of a byte a number.
 """
 
 from collections.abc import Iterator
@@ -36,6 +37,10 @@ _IDS = 2 * 8
 """Bytes of a position of x and of y."""
 EVALUATED = 4096
 """Positions that evaluation puts through the model at once: `training.evaluate.TOKENS_A_BATCH`."""
+LARGE_VOCABULARY = 4096
+"""From here on the loss takes a few rows of logits at a time (training/loss.py)."""
+LOSS_CHUNK, LOSS_CHUNK_ON_A_CARD = 2**24, 2**28
+"""Bytes of fp32 logits that it takes: on a CPU what stays in its caches, on a card what keeps it busy."""
 _BUFFERS = 1024 * 1024
 """Half-used pages, tensors too small to list: measured, not counted."""
 _COMPILED = 3 * 512 * 1024
@@ -92,6 +97,7 @@ class _Training:
         # With windows each of the positions brings its T tokens along.
         self.eval_tokens = EVALUATED * T if windows else max(1, EVALUATED // T) * T
         self.eval_asked = EVALUATED if windows else self.eval_tokens
+        self.by_parts = vocab >= LARGE_VOCABULARY
         self.from_before = self.parameters if preset.batch.accum > 1 else 0
         """Gradients of the micro-batches before this one, in numbers."""
         # Each matmul and both its gradients; what has evaluation's size is there in any case, as the library itself is.
@@ -127,15 +133,26 @@ class _Training:
         """Bytes at the gradient of the loss, for `rows` rows of logits.
 
         The logits; of those that have a target their log-probabilities, and the gradients of both. Where only the
-        last of a row has one, the gradient of the others is as large as they are, and 0.
+        last of a row has one, the gradient of the others is as large as they are, and 0. By parts there are the logits
+        and of one part the log-probabilities, then the gradient in their place; of bf16 that part in fp32 besides.
         """
-        of_targets = self.asked * self.vocab * self.m
-        return max(rows * self.vocab * f + 3 * of_targets, 2 * rows * self.vocab * f + of_targets) + self.asked * self.m
+        logits, of_targets = rows * self.vocab * f, self.asked * self.vocab * self.m
+        if self.by_parts:
+            part, wide = self.part(self.asked), int(f < self.m)
+            of_all = logits if rows > self.asked else 0
+            gradients = self.asked * self.vocab * f + max(wide * part, of_all)
+            return logits + max((1 + wide) * part, gradients) + self.asked * self.m
+        return max(logits + 3 * of_targets, 2 * logits + of_targets) + self.asked * self.m
+
+    def part(self, rows: int) -> int:
+        """Bytes of the logits that the loss takes at a time, in fp32 (or fp64)."""
+        return min(LOSS_CHUNK, rows * self.vocab * self.m)
 
     def eval_loss(self, rows: int, f: int) -> int:
-        """The logits and their log-probabilities, in bf16 from an fp32 copy; or the next logits beside the last."""
+        """The logits and their log-probabilities, in bf16 from an fp32 copy."""
         copies = 1 if f == self.m else 2
-        return max(rows * f + copies * self.eval_asked * self.m, 2 * rows * f) * self.vocab
+        wide = self.part(self.eval_asked) if self.by_parts else self.eval_asked * self.vocab * self.m
+        return rows * self.vocab * f + copies * wide
 
     def update(self, activations: dict[str, int], logits: int) -> Moment:
         """The step's last logits are still there."""
@@ -252,11 +269,11 @@ def _gpt(t: _Training) -> Iterator[Moment]:
     )
     yield t.update(held(0), logits)
     e = t.eval_tokens
-    # The stream before and after attention, the norm's output, and 4·width before and after GELU; the last logits.
+    # The stream before and after attention, the norm's output, and 4·width before and after GELU.
     workspace = e * width * (2 * m + 9 * f)
     if t.plain:  # the norm's output, q, k, v, and a layer's scores and probabilities
         workspace = max(workspace, e * width * (m + 5 * f) + 2 * e * model.heads * t.T * f)
-    yield t.evaluation(held(0), logits=e * V * f, workspace=workspace, rounded=rounded)
+    yield t.evaluation(held(0), logits=0, workspace=workspace, rounded=rounded)
     yield t.evaluation(held(0), logits=t.eval_loss(e, f))
 
 
@@ -289,12 +306,16 @@ def _mlp(t: _Training) -> Iterator[Moment]:
     yield t.update(activations, logits)
     e = t.eval_asked
     workspace = (t.eval_tokens * model.embedding + 2 * e * model.hidden) * f
-    yield t.evaluation(activations, logits=e * t.vocab * f, workspace=workspace, rounded=rounded)
+    yield t.evaluation(activations, logits=0, workspace=workspace, rounded=rounded)
     yield t.evaluation(activations, logits=t.eval_loss(e, f))
 
 
 def _bigram(t: _Training) -> Iterator[Moment]:
     """A table look-up: the logits are all there is, and no matmul that autocast would round."""
+    logits = t.tokens * t.vocab * t.m
     yield t.moment("the gradient of the loss", gradients=t.from_before, activations={}, logits=t.loss(t.tokens, t.m))
-    yield t.update({}, t.tokens * t.vocab * t.m)
+    # The logits' gradient is there while it is added up, row by row, in a table of zeros.
+    gradients = t.from_before + t.parameters
+    yield t.moment("backward through the table", gradients=gradients, activations={}, logits=2 * logits)
+    yield t.update({}, logits)
     yield t.evaluation({}, logits=t.eval_loss(t.eval_tokens, t.m))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from workbench.data.batches import Tokens, batch
 from workbench.training.models import Model
@@ -70,13 +71,16 @@ class Evaluator:
             for starts, length in blocks:
                 for part in self._batches(starts, length):
                     x, y = batch(split, part, length, self._newline)
-                    with self._autocast():
-                        logits = model(torch.from_numpy(x).to(self._device))
-                    losses = losses_of(logits, torch.from_numpy(y).to(self._device))
-                    total += losses.to("cpu", torch.float64).sum().item()
+                    total += self._sum_of_losses(model, torch.from_numpy(x), torch.from_numpy(y))
                     count += y.size
                     step()
         return total / count if count else None
+
+    def _sum_of_losses(self, model: Model, x: Tensor, y: Tensor) -> float:
+        """A function of its own, so that its logits are gone before there are others: they may be all that counts."""
+        with self._autocast():
+            logits = model(x.to(self._device))
+        return losses_of(logits, y.to(self._device)).to("cpu", torch.float64).sum().item()
 
     def blocks(self, split: Tokens, tokens: int) -> Blocks:
         """Blocks that ask for each of the split's first `tokens` targets (0: all of them) exactly once."""
