@@ -24,13 +24,14 @@ def split(request, tmp_path):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
-    """(thread, first offset) of every draw."""
+def drawn(split, monkeypatch):
+    """(thread, first offset, rows) of every draw from `split`; the thread of a test before this one may still draw."""
     seen = []
 
-    def noted(split, offsets, T, newline):
-        seen.append((threading.current_thread(), int(offsets[0])))
-        return batch(split, offsets, T, newline)
+    def noted(of, offsets, T, newline):
+        if of is split:
+            seen.append((threading.current_thread(), int(offsets[0]), len(offsets)))
+        return batch(of, offsets, T, newline)
 
     monkeypatch.setattr(ahead, "batch", noted)
     return seen
@@ -52,19 +53,43 @@ def test_the_same_rows_whatever_is_asked_for(split, order, newline):
             assert np.array_equal(got, wanted)
 
 
-def test_rows_on_disk_are_read_by_another_thread_and_held_ones_are_not(split, drawn):
+@pytest.mark.parametrize("newline", [None, 7])
+@pytest.mark.parametrize("stride", [4, 12])
+def test_on_and_on_through_many_draws(split, newline, stride, monkeypatch):
+    """A rank of three takes every third slice."""
+    monkeypatch.setattr(ahead, "MOST", 5)
+    rows = Rows(tokens=N, T=9, seed=3, windows=newline is not None)
+    drawing = Ahead(split, newline)
+    for first in range(0, 23 * stride, stride):
+        pair = drawing.draw(rows, first, 4, then=first + stride)
+        for got, wanted in zip(pair, batch(split, rows.offsets(first, 4), 9, newline), strict=True):
+            assert np.array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("stride", [4, 12])
+def test_the_first_rows_are_drawn_alone_and_the_others_many_at_once_by_another_thread(
+    split, drawn, monkeypatch, stride
+):
+    monkeypatch.setattr(ahead, "MOST", 5)
     rows = Rows(tokens=N, T=9, seed=3)
     drawing = Ahead(split, None)
-    for first in range(0, 40, 4):
-        drawing.draw(rows, first, 4, then=first + 4)
-    here = [thread is threading.current_thread() for thread, _ in drawn]
-    if split.in_memory:
-        assert here == [True] * 10
-    else:
-        drawing.draw(rows, 40, 4, then=44)
-        assert [offset for _, offset in drawn][:11] == [int(rows.offsets(first, 1)[0]) for first in range(0, 44, 4)]
-        assert here[0]
-        assert not any(here[1:])
+    for draw in range(12):  # 1, then 5, then 5, then the first of 5 more
+        drawing.draw(rows, draw * stride, 4, then=(draw + 1) * stride)
+    assert [n for *_, n in drawn][:4] == [4, 20, 20, 20]
+    firsts = [int(rows.offsets(draw * stride, 1)[0]) for draw in (0, 1, 6, 11)]
+    assert [offset for _, offset, _ in drawn][:4] == firsts
+    here = [thread is threading.current_thread() for thread, *_ in drawn]
+    assert here[0]
+    assert not any(here[1:])
+
+
+@pytest.mark.parametrize(("count", "draws"), [(1, ahead.MOST), (ahead.AT_ONCE // 9 // 3, 3), (ahead.AT_ONCE, 1)])
+def test_what_is_drawn_ahead_is_bounded(split, drawn, count, draws):
+    rows = Rows(tokens=N, T=9, seed=3)
+    drawing = Ahead(split, None)
+    for first in (0, count):  # the second waits for what the first has begun
+        drawing.draw(rows, first, count, then=first + count)
+    assert [n for *_, n in drawn][:2] == [count, draws * count]
 
 
 @pytest.mark.parametrize("split", [0], indirect=True)
@@ -82,7 +107,8 @@ def test_the_next_rows_are_begun_with_before_they_are_asked_for(split, monkeypat
 
 
 @pytest.mark.parametrize("split", [0], indirect=True)
-def test_a_file_cut_meanwhile_is_told_by_the_draw_that_needs_it(split, tmp_path):
+def test_a_file_cut_meanwhile_is_told_by_the_draw_that_needs_it(split, tmp_path, monkeypatch):
+    monkeypatch.setattr(ahead, "MOST", 1)
     rows = Rows(tokens=N, T=9, seed=3)
     drawing = Ahead(split, None)
     drawing.draw(rows, 0, 4, then=4)
@@ -92,6 +118,18 @@ def test_a_file_cut_meanwhile_is_told_by_the_draw_that_needs_it(split, tmp_path)
     with pytest.raises(DataError, match="cut short"):  # noqa: PT012 (the first may have been drawn before the cut)
         for first in (8, 12):
             drawing.draw(rows, first, 4, then=first + 4)
+
+
+@pytest.mark.parametrize("split", [0], indirect=True)
+def test_rows_that_can_be_read_are_though_later_ones_of_the_same_go_cannot(split, tmp_path):
+    rows = Rows(tokens=N, T=9, seed=3, order="sequential")
+    os.truncate(tmp_path / "x.tokens", 2 * 9 * 20)
+    drawing = Ahead(split, None)
+    for first in range(0, 16, 4):
+        x, _ = drawing.draw(rows, first, 4, then=first + 4)
+        assert x.shape == (4, 9)
+    with pytest.raises(DataError, match="cut short"):
+        drawing.draw(rows, 16, 8, then=24)
 
 
 @pytest.mark.parametrize("split", [0], indirect=True)

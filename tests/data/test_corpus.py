@@ -12,7 +12,7 @@ import pytest
 
 from workbench.data import scan, tokenfile
 from workbench.data.corpus import open_corpus, open_kept
-from workbench.data.fetch import NotFetched
+from workbench.data.network import NotFetched
 from workbench.data.store import IN_MEMORY
 from workbench.errors import DataError, UsageError
 

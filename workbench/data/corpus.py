@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from workbench.data import cache, catalog, nanogpt, piecetable, tokenfile
 from workbench.data.bpe import train_bpe
-from workbench.data.fetch import NotFetched, fetch
+from workbench.data.network import NotFetched
 from workbench.data.scan import Progress, Scan, remembered, scan, silent
 from workbench.data.sources import EmbeddedSource, FileSource, Source, TextSource, open_path
 from workbench.data.store import IN_MEMORY, Split, TokenStore
@@ -180,6 +180,9 @@ def _source(found: catalog.Dataset | Path, progress: Progress, download: bool) -
                 f"{found.name}: it is to be fetched ({found.bytes:,} bytes): run `workbench data {found.name} "
                 "--fetch`, or choose a dataset that needs no network."
             )
+        # It loads Python's HTTP client, for which the screen's first paint need not wait.
+        from workbench.data.fetch import fetch
+
         fetch(found, progress=progress)
     return FileSource(found.path, found.name)
 

@@ -18,6 +18,7 @@ from typing import IO
 
 from workbench.data import cache
 from workbench.data.catalog import Dataset
+from workbench.data.network import offline
 from workbench.data.scan import Progress, silent
 from workbench.errors import DataError
 
@@ -27,15 +28,6 @@ _READ = 64 << 10  # bytes; small, so that progress moves and a cancel is heard
 
 class FetchCancelled(DataError):
     """The download was cancelled; what has come is kept and will be resumed."""
-
-
-class NotFetched(DataError):
-    """It is still to be fetched, and who asked did not ask for that."""
-
-
-def offline() -> bool:
-    """Whether WORKBENCH_OFFLINE forbids every download."""
-    return os.environ.get("WORKBENCH_OFFLINE", "") not in ("", "0")
 
 
 def fetch(

@@ -5,7 +5,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from workbench.data.fetch import NotFetched, offline
+from workbench.data.network import NotFetched, offline
 from workbench.errors import DataError, UsageError
 
 if TYPE_CHECKING:
