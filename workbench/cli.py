@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from workbench import __version__, options
+from workbench import __version__, options, startup
 from workbench.errors import UsageError, WorkbenchError, out_of_memory
 from workbench.streams import let_go, never_fail_to_print, open_standard
 from workbench.usage import DESCRIPTION, EXITS
@@ -20,6 +20,7 @@ Word = tuple[Callable[[argparse.ArgumentParser], None], Callable[[Arguments], in
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code; whatever a user can mend is told in one message, without traceback."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    startup.begin()
     open_standard()
     never_fail_to_print()
     try:
@@ -86,7 +87,12 @@ def _dispatch(arguments: list[str]) -> int:
         "--world", type=options.world, default=1, metavar="N", help="show each of N ranks' slice of the rows"
     )
     options.telling_options(parser)
-    return _train(parser.parse_args(arguments))
+    a, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        if a.preset and not (a.headless or a.dry_run):
+            _check_word(a.preset)  # which is what is wrong with `workbench compar RUN RUN`
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return _train(a)
 
 
 # ------------------------------------------------------------------------------------------ training here

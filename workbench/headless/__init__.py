@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import preset as presets
+from workbench import startup
 from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.headless.lines import Preparing, narrate
@@ -99,10 +100,11 @@ def replay(run: Path, *, runs: str | None, name: str | None, telling: Telling, r
 def _foreground(start: Start, preset: presets.Preset, telling: Telling) -> int:
     """Enter the training room: only when a run is to be trained here, and in this process."""
     with Preparing(silent=telling.quiet) as preparing:
+        signals = Signals()  # before anything is told, since whoever hears it may cancel; torch's import takes seconds
         preparing("loading torch", None)
-        signals = Signals()  # before torch, whose import takes seconds
         from workbench.training import worker
 
+        startup.over()
         narrators = telling.narrators(preset)
         try:
             outcome = start(worker, narrators=narrators, signals=signals, progress=preparing, tell=narrate)
