@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from textual.widgets import Input
 from workbench.data.batches import batch, fingerprint
 from workbench.runs.files import replace_json
 from workbench.runs.inspections import Inspected
+from workbench.runs.records import DTYPE
 from workbench.screen.batch.pane import Batch
+from workbench.screen.batch.sheet import FOLLOWED_EVERY, Sheets
 from workbench.screen.bench.looking import Looking
 from workbench.screen.bench.rows import held_at, rows_of, shown_step
 from workbench.screen.glyphs import cell
@@ -317,6 +320,26 @@ async def test_every_screen_on_a_run_that_stands_still_shows_the_same_record(
             assert shown_step(pilot.app.bench) == 49
             shown.append([*drawn(pane(pilot)), pane(pilot).caption()])
     assert shown[0] == shown[1] == shown[2]
+
+
+def test_what_flies_past_stays_for_two_seconds_from_when_it_was_known(bench: Any, made_run: Any) -> None:
+    now = 100.0
+    it = bench(run=made_run(records=70, state="running", edit=0), clock=lambda: now)
+    sheets, run = Sheets(it), it.run
+    records = (run.path / "steps.bin").read_bytes()
+    os.truncate(run.path / "steps.bin", 50 * DTYPE.itemsize)
+    run.state = "running"  # as it is while its first look has not come to the records
+    assert sheets.now().step == 0
+    while run.reading:
+        run.look()
+    assert sheets.now().step == 49, "it was not at the first record: it had not been read"
+    (run.path / "steps.bin").write_bytes(records)
+    run.look()
+    assert len(run.curves) == 70
+    now += FOLLOWED_EVERY - 0.1
+    assert sheets.now().step == 49
+    now += 0.2
+    assert sheets.now().step == 69
 
 
 def looked_into(step: int, x: Any, y: Any) -> Inspected:

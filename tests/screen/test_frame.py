@@ -1,5 +1,6 @@
 """What stands around the panes: the status line, the footer, the palette, large figures; and keys in odd places."""
 
+import asyncio
 import re
 import sys
 import time
@@ -11,14 +12,19 @@ from pseudo_terminal import PseudoTerminal
 from rich.cells import cell_len
 from strips import HOSTILE, SIZES, drawn, until
 from textual import events
+from textual.css.stylesheet import Stylesheet
+from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets._toast import Toast
 
+from tests.screen.conftest import MadeApp
 from workbench.errors import UsageError
 from workbench.screen import app as application
 from workbench.screen import keys
 from workbench.screen.app import Workbench
 from workbench.screen.frame import figures
 from workbench.screen.frame.bars import Footer, StatusLine
+from workbench.screen.frame.lined import Lined
 from workbench.screen.frame.slots import BATCH, CHARTS, KNOBS, RUNS, TITLES
 
 LONG = {
@@ -173,6 +179,12 @@ async def test_a_click_on_a_key_of_the_footer_does_what_the_key_does(app: Any) -
 # ------------------------------------------------------------------------------------------ notices
 
 
+def toasts(screen: Any) -> set[int]:
+    """Rows of the screen that have one."""
+    width, height = screen.size
+    return {y for y in range(height) for x in range(width) if isinstance(screen.get_widget_at(x, y)[0], Toast)}
+
+
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 async def test_notices_hide_neither_the_status_line_nor_the_tabs_nor_the_footer(
@@ -185,13 +197,8 @@ async def test_notices_hide_neither_the_status_line_nor_the_tabs_nor_the_footer(
             for n in range(many):
                 it.tell(f"notice {n} of {many} says what is wrong and what is to be done about it: " * 3, "warning")
             main.refresh_now("status")
-            await pilot.pause(0.3)
-            at = {
-                y: widget
-                for y in range(size[1])
-                for x in range(size[0])
-                if isinstance(widget := main.get_widget_at(x, y)[0], Toast)
-            }
+            await until(pilot, lambda: toasts(main))
+            at = toasts(main)
             assert min(at) > main.status_line.size.height, "and the tabs below it"
             assert max(at) < size[1] - 1
 
@@ -275,6 +282,61 @@ def test_a_locale_without_utf_8_draws_no_backslashes(tmp_path: Path) -> None:
         assert "\\u" not in text
     finally:
         terminal.close()
+
+
+async def test_a_theme_put_on_later_looks_as_if_worn_from_the_start(app: MadeApp) -> None:
+    def seen(pilot: Pilot[int]) -> list[list[Strip]]:
+        screen = pilot.app.screen
+        return [[lined.render_line(y) for y in range(lined.size.height)] for lined in screen.query(Lined) if lined.size]
+
+    async with app(look="light") as pilot:
+        light = seen(pilot)
+    async with app(look="dark") as pilot:
+        assert seen(pilot) != light
+        pilot.app.wear(application.LOOKS["light"])
+        await until(pilot, lambda: seen(pilot) == light)
+
+
+async def test_what_moves_by_itself_is_drawn_pane_by_pane_with_room_for_a_key_between(
+    app: MadeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with app(size=(200, 60)) as pilot:
+        main: Any = pilot.app.screen
+        shown, heard = main.house.shown(), []
+        for pane in shown:
+            monkeypatch.setattr(pane, "heard", lambda changed, pane=pane: "this" in changed and heard.append(pane))
+        drawing, counts = asyncio.create_task(main._heard_in_turn({"this"})), set()
+        while not drawing.done():
+            await asyncio.sleep(0)  # where a key would be heard
+            counts.add(len(heard))
+    assert heard == shown
+    assert counts >= set(range(1, len(shown) + 1))
+
+
+async def test_a_pane_that_is_gone_by_its_turn_is_not_told(app: MadeApp) -> None:
+    """A lesson is closed while the panes before it are drawn."""
+    async with app(size=(200, 60)) as pilot:
+        main: Any = pilot.app.screen
+        *stay, gone = main.house.shown()
+        told = main._hearers({"time"})
+        first = next(told).func.__self__
+        await gone.remove()
+        assert [first, *(hear.func.__self__ for hear in told)] == stay
+
+
+async def test_a_focus_that_moves_has_few_styles_worked_out(app: MadeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every ink in every pane they were 86 a key, and a third of its time."""
+    apply, applied = Stylesheet.apply, []
+
+    def noted(self: Stylesheet, node: Any, **of: Any) -> None:
+        applied.append(node)
+        apply(self, node, **of)
+
+    async with app() as pilot:
+        monkeypatch.setattr(Stylesheet, "apply", noted)
+        await pilot.press("5")
+        await pilot.press("4")
+    assert 0 < len(applied) < 20
 
 
 def test_the_terminals_own_colours_stay_its_own(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ async def test_the_footer_says_what_is_waited_for(taught: Taught, lesson_folder:
         assert "waits" not in footer(pilot)
         await press(pilot, "enter", "X")
         await until(pilot, lambda: "enter go on" in footer(pilot))
-        assert "enter goes on without it" in text(pilot)
+        await until(pilot, lambda: "enter goes on without it" in text(pilot))
 
 
 async def test_the_footer_says_that_a_measurement_is_waited_for(taught: Taught, lesson_folder: Path) -> None:

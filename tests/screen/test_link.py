@@ -2,10 +2,14 @@
 
 import os
 import signal
-import sys
+import termios
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pyte
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pseudo_terminal import PseudoTerminal
@@ -94,7 +98,7 @@ def test_only_a_large_drawing_is_a_synchronised_frame() -> None:
 
 
 def test_what_another_program_wrote_over_is_drawn_anew(tmp_path: Path) -> None:
-    """ctrl+l, a resize, and coming back from ctrl+z: the whole screen is sent again."""
+    """ctrl+l and a resize: the whole screen is sent again."""
     terminal = PseudoTerminal(["to-be"], size=(100, 30), cwd=tmp_path)
     try:
         terminal.until("predictions")
@@ -104,10 +108,48 @@ def test_what_another_program_wrote_over_is_drawn_anew(tmp_path: Path) -> None:
         terminal.until("predictions")
         terminal.resize(90, 28)
         terminal.until(lambda text: "predictions" in text and "space start" in text)
-        if sys.platform == "linux":
-            os.kill(terminal.process.pid, signal.SIGCONT)
         terminal.send("q")
         assert terminal.process.wait(timeout=180) == 0
+    finally:
+        terminal.close()
+
+
+def until(true: Callable[[], bool], timeout: float = 60) -> None:
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("stopped", [signal.SIGSTOP, signal.SIGTSTP])
+def test_stopped_and_woken_it_is_drawn_anew_reads_each_key_once_and_leaves_the_terminal_as_it_was(
+    tmp_path: Path, stopped: signal.Signals
+) -> None:
+    terminal = PseudoTerminal(["to-be"], size=(100, 30), cwd=tmp_path)
+    try:
+        terminal.until("predictions")
+        for _ in range(3):
+            os.kill(terminal.process.pid, stopped)
+            until(lambda: psutil.Process(terminal.process.pid).status() == psutil.STATUS_STOPPED)
+            if stopped == signal.SIGSTOP:  # as a shell would have it meanwhile
+                modes = termios.tcgetattr(terminal._master)
+                modes[3] |= termios.ICANON | termios.ECHO
+                termios.tcsetattr(terminal._master, termios.TCSANOW, modes)
+            with terminal._lock:
+                terminal.screen.erase_in_display(2)
+            os.kill(terminal.process.pid, signal.SIGCONT)
+            terminal.until(lambda text: "predictions" in text and "space start" in text)
+        threads = [thread.id for thread in psutil.Process(terminal.process.pid).threads()]
+        assert len(threads) <= 8, "one of them reads the keys"
+        terminal.send("g")
+        terminal.until("esc leaves")
+        terminal.send("12345678")
+        terminal.until("12345678")
+        terminal.send("escape")
+        terminal.until(lambda text: "esc leaves" not in text)
+        terminal.send("q")
+        assert terminal.process.wait(timeout=180) == 0
+        assert termios.tcgetattr(terminal._master)[3] & termios.ICANON
     finally:
         terminal.close()
 

@@ -4,12 +4,14 @@ A picture that differs fails, and says how to accept it: WORKBENCH_SNAPSHOTS=wri
 Everything that varies is pinned: clocks, pids, gauges, dates, paths, what the terminal is. The run is `shore`'s.
 """
 
+import difflib
 import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from workbench.screen.data import pane as data_pane
 from workbench.screen.frame.aside import Aside
 from workbench.screen.frame.slots import LAB, STEP, TITLES
 from workbench.screen.lesson.session import Session
+from workbench.screen.main import Main
 from workbench.screen.system import gauges
 from workbench.screen.system import pane as system_pane
 from workbench.screen.system.gauges import Gauges, History, Load, Sample
@@ -67,6 +70,7 @@ def _pinned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     monkeypatch.setattr(text, "kept_floors", _floors)
     monkeypatch.setattr(Gauges, "sample", _sample)
     monkeypatch.setattr(system_pane, "History", _a_minute)
+    monkeypatch.setattr(Main, "_heard_in_turn", _heard_at_once)
     yield
     monkeypatch.undo()
     time.tzset()
@@ -82,6 +86,11 @@ NOW = Sample(
 def _sample(self: Gauges, *_: Any) -> Sample:
     self.no_gpu = "no NVIDIA driver here"
     return NOW
+
+
+async def _heard_at_once(self: Main, changed: set[str]) -> None:
+    """No picture of some panes that have heard of a change and others that have not yet."""
+    self.heard(changed)
 
 
 def _a_minute() -> History:
@@ -153,7 +162,7 @@ async def settled(pilot: Pilot[int], seconds: float = 60) -> str:
             aside._busy.locked() for pane in main.house.shown() for aside in vars(pane).values() if type(aside) is Aside
         )
         for _ in range(4):
-            main.tick()
+            main.heard(main.tick())
             await pilot.pause()
         now = picture(pilot.app)
         if now == before and not busy:
@@ -163,7 +172,7 @@ async def settled(pilot: Pilot[int], seconds: float = 60) -> str:
 
 
 def differing(name: str, svg: str) -> list[str]:
-    """Where a picture lies that is not as it was accepted; nothing while they are written anew."""
+    """How a picture differs from the accepted one, and where it lies; nothing while they are written anew."""
     path = FOLDER / f"{name}.svg"
     if WRITING:
         FOLDER.mkdir(exist_ok=True)
@@ -171,7 +180,9 @@ def differing(name: str, svg: str) -> list[str]:
     elif not path.exists() or path.read_text(encoding="utf-8") != svg:
         drawn = Path.cwd() / path.name
         drawn.write_text(svg, encoding="utf-8")
-        return [str(drawn)]
+        accepted = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        lines = difflib.unified_diff(accepted, svg.splitlines(), str(path), str(drawn), n=0, lineterm="")
+        return ["\n    ".join(islice(lines, 20))]
     return []
 
 

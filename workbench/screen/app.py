@@ -1,7 +1,6 @@
 """The application: themes, and the one screen that everything is on."""
 
 import contextlib
-import gc
 import io
 import os
 import shlex
@@ -15,6 +14,7 @@ from textual.app import App
 from textual.command import CommandPalette, Provider
 from textual.screen import Screen
 
+from workbench import startup
 from workbench.data.visible import visible
 from workbench.errors import UsageError
 from workbench.screen.bench.bench import Bench
@@ -72,13 +72,15 @@ class Workbench(App[int]):
 
     def on_mount(self) -> None:
         if not self.is_headless:
-            # What has been imported and built by now stays: the collector need not go through it while a key waits.
-            self.call_after_refresh(gc.freeze)
+            self.call_after_refresh(startup.over)
 
     def on_resize(self) -> None:
         """A terminal may rearrange what it shows when its size changes: at once, or while the first drawing is sent."""
         self.draw_anew()
         self.set_timer(SETTLED, self.draw_anew)
+
+    def on_link_woken_up(self) -> None:
+        self.draw_anew()
 
     def draw_anew(self) -> None:
         """Send everything again, whatever the terminal shows by now."""

@@ -1,6 +1,8 @@
 """The one screen: panes, keys, and the clock that keeps them up to date. What keys do to the run is in `acts.py`."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,7 @@ from workbench.screen.charts.pane import Charts
 from workbench.screen.data.pane import Data
 from workbench.screen.frame.bars import Footer, StatusLine
 from workbench.screen.frame.house import House
+from workbench.screen.frame.lined import Inks
 from workbench.screen.frame.slots import BATCH, LESSON, SAMPLES, STEP, TITLES
 from workbench.screen.glyphs import plain
 from workbench.screen.keys import Key
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 TICK = 0.25
 """Seconds between two looks at what moves by itself. A key's own effect is drawn at once."""
+TURN = 0.01
+"""Seconds between two panes that draw what moved by itself: a key goes through several turns of the loop."""
 SAID_FOR = 4.0
 """Seconds for which the footer says something before it shows the keys again."""
 
@@ -73,6 +78,7 @@ class Main(Acts, Screen[None]):
         self.status_line, self.footer = StatusLine(self.bench, big=self._big), Footer(self.bench)
         panes = [pane(self.bench) for pane in (Data, Batch, Step, Knobs, Charts, Samples, System, Runs, Lab)]
         self.house = House([*panes, *([self.lesson] if self.lesson else [])], big=self._big, first=self._first)
+        yield Inks()
         yield self.status_line
         yield self.house
         yield self.footer
@@ -85,7 +91,7 @@ class Main(Acts, Screen[None]):
         self.house.show(self._first)
         self.footer.show(self._first)
         self._fit()
-        self.set_interval(TICK, self.tick)
+        self.set_interval(TICK, self._tick)
 
     def on_resize(self) -> None:
         self._fit()
@@ -115,8 +121,11 @@ class Main(Acts, Screen[None]):
         shown = [self.bench.run, *self.bench.overlays, *(self.lesson.session.followed() if self.lesson else [])]
         self._follower.keep([run for run in shown if run is not None])
 
-    def tick(self) -> None:
-        """Four times a second: what moves by itself, then whatever has changed since, once."""
+    async def _tick(self) -> None:
+        await self._heard_in_turn(self.tick())
+
+    def tick(self) -> set[str]:
+        """Four times a second: what moves by itself. Returns whatever has changed since, to be drawn once."""
         self._ticks += 1
         self.bench.looking.wanted = any(pane.number in (BATCH, STEP) for pane in self.house.shown())
         self._pending |= self.bench.tick()
@@ -132,7 +141,7 @@ class Main(Acts, Screen[None]):
         self._tell_notices()
         slow = {"records"} if self._ticks % 2 else set()
         now, self._pending = self._pending - slow, self._pending & slow
-        self.heard(now)
+        return now
 
     def on_main_found(self, message: Found) -> None:
         self.bench.changed(message.run, message.changed)
@@ -145,19 +154,28 @@ class Main(Acts, Screen[None]):
         if "status" in message.changed or (run and run.state != "running" and not run.curves.behind):
             self._tell_notices()
             now, self._pending = self._pending, set()
-            self.heard(now)
+            self.set_timer(TURN, partial(self._heard_in_turn, now))  # beside what waits for this screen
 
     def heard(self, changed: set[str]) -> None:
         """Tell every pane that is shown, and the two lines."""
-        if not changed:
-            return
         with self.app.batch_update():
-            if changed & {"status", "records", "launch", "run", "knobs", "text"}:
-                self.status_line.redraw()
-            if changed & {"status", "launch", "run", "knobs", "text", "lesson"}:
-                self.footer.redraw()
-            for pane in self.house.shown():
-                pane.heard(changed)
+            for hear in self._hearers(changed):
+                hear()
+
+    async def _heard_in_turn(self, changed: set[str]) -> None:
+        """The same, for what nobody has asked for: a key that comes meanwhile waits for one pane, not for all."""
+        for hear in self._hearers(changed):
+            hear()
+            await asyncio.sleep(TURN)
+
+    def _hearers(self, changed: set[str]) -> Iterator[Callable[[], None]]:
+        if changed & {"status", "records", "launch", "run", "knobs", "text"}:
+            yield self.status_line.redraw
+        if changed & {"status", "launch", "run", "knobs", "text", "lesson"}:
+            yield self.footer.redraw
+        for pane in self.house.shown() if changed else ():
+            if pane.is_attached:  # still, after a turn
+                yield partial(pane.heard, changed)
 
     def refresh_now(self, *changed: str) -> None:
         """After a key: draw what it changed, at once, and say what there is to say."""

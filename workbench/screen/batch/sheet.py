@@ -165,6 +165,8 @@ class Sheets:
         step = shown_step(bench)
         if bench.step is not None or run is None or run.state != "running" or bench.looking.latest is not None:
             return step
+        if run.reading:  # where it is, is not known yet
+            return step
         shown, since = self._followed
         now = bench.clock()
         if step < shown or now - since >= FOLLOWED_EVERY:

@@ -5,12 +5,16 @@ figure in a status line costs 450 bytes. Over SSH that is what makes keys wait. 
 cells, compares, and sends moves, the parts of a style that change, and text: 20 to 60 bytes for the same figure.
 """
 
+import asyncio
+import contextlib
 import re
+import termios
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.cells import cell_len
 from textual.drivers.linux_driver import LinuxDriver
+from textual.message import Message
 
 SYNC, END_SYNC = "\x1b[?2026h", "\x1b[?2026l"
 WORTH_SYNC = 800
@@ -174,7 +178,12 @@ def _parsed(style: str) -> Style:
 class Link(LinuxDriver):
     """Textual's driver for terminals of Linux and macOS, sending differences."""
 
+    class WokenUp(Message):
+        """The process was stopped, and goes on: something else may have written on the terminal."""
+
     _shown: Shown | None = None
+    _ours: list[Any]
+    """The terminal's modes while the screen is on it."""
 
     def write(self, data: str) -> None:
         if self._shown is None:
@@ -186,3 +195,19 @@ class Link(LinuxDriver):
         """What the terminal shows is not known any more: it was resized, or something else has written on it."""
         if self._shown is not None:
             self._shown.forget()
+
+    def start_application_mode(self) -> None:
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        with contextlib.suppress(termios.error):  # no terminal any more
+            self._ours = termios.tcgetattr(self.fileno)
+
+    def _sigcont_application(self, *of_signal: Any) -> None:
+        """After ctrl+z all is set up anew. After a SIGSTOP it was never left: set up again, a second thread would read
+        the keys, and the terminal's own modes would be forgotten, so that it could not be left as it was found."""
+        if self._must_signal_resume:
+            super()._sigcont_application(*of_signal)
+            return
+        with contextlib.suppress(termios.error):  # a shell in between has put its own modes on
+            termios.tcsetattr(self.fileno, termios.TCSANOW, self._ours)
+        with contextlib.suppress(RuntimeError):  # it is about to end
+            asyncio.get_running_loop().call_soon_threadsafe(self._app.post_message, self.WokenUp())
