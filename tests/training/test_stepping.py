@@ -108,8 +108,9 @@ def test_what_overflows_by_hand_is_told_by_the_run_alone(train: Train, recwarn: 
     assert not recwarn.list
 
 
-def test_a_new_shape_begins_with_one_step_a_launch(train: Train, watched: Any) -> None:
+def test_a_new_shape_begins_with_one_step_a_launch(train: Train, watched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """How long its steps take is not known yet, and nothing is heard until a launch is over."""
+    monkeypatch.setattr(stepping, "A_LAUNCH", 10.0)  # more than one of any machine's steps
     made = watched()
     ran = train(LONG, at_start=[{"command": "set", "at": 300, "changes": {"batch.B": 64}}])
     assert ran.outcome.state == "done"
@@ -146,6 +147,7 @@ def test_a_second_launch_waits_behind_short_ones_alone(
     doc = document(GPT, **FP32, optimizer={"clip": 0.5})
     eager = train(doc)
     monkeypatch.setattr(stepping, "LONG", long)
+    monkeypatch.setattr(stepping, "A_LAUNCH", 0.0)  # one step a launch, however fast the machine
     made = watched(steps="replayed")
     ran = train(doc)
     assert made[0].most == most
