@@ -131,6 +131,7 @@ def write(folder: str, steps: int) -> None:
 def main() -> None:
     """Knows neither NumPy nor a screen itself: on Linux a child's peak is at least what its parent was."""
     steps = int(sys.argv[1]) if sys.argv[1:] else 10_000_000
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is used, modules are compiled once and not at each start
     with tempfile.TemporaryDirectory(prefix="readers-") as folder:
         run, other = _told("--write", folder, str(steps)).split()
         print(f"| {steps:,} steps | seconds | processor, s | memory, MB |\n|---|---|---|---|", flush=True)

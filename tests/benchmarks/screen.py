@@ -213,6 +213,9 @@ PARTS: dict[str, Callable[[Path], None]] = {
 
 def main() -> None:
     wanted = sys.argv[1:] or [part for part in PARTS if part != "memory"]
+    if unknown := ", ".join(part for part in wanted if part not in PARTS):
+        raise SystemExit(f"{unknown}: not a part; there are {', '.join(PARTS)}")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # where it is used, modules are compiled once and not at each start
     with tempfile.TemporaryDirectory() as folder:
         os.environ.setdefault("WORKBENCH_CACHE", str(Path(folder) / "cache"))
         subprocess.run([sys.executable, "-m", "workbench", "rows", "char", "--json"], capture_output=True, check=True)

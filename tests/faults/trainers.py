@@ -5,6 +5,7 @@ imports it once, starts no thread, and forks a worker for each line that it read
 """
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -156,6 +157,10 @@ def serve() -> None:
     with tempfile.TemporaryDirectory() as folder:  # once here: what torch does at its first step, no worker has to do
         doc = tiny_runs.document(tiny_runs.GPT, schedule__steps=2, schedule__warmup=0)
         work({"kind": "new", "document": doc, "folder": folder})
+    gc.collect()  # and with the run the thread that drew its rows
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(10)
     assert threading.active_count() == 1
     print("ready", flush=True)
     for line in sys.stdin:
