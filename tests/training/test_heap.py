@@ -1,10 +1,19 @@
-"""What a step gives back is there for the next: seen by the pages that the kernel hands out."""
+"""What a step gives back is there for the next, or the kernel's again where memory is short."""
 
 import platform
+import resource
 import subprocess
 import sys
 
+import psutil
 import pytest
+from tiny_runs import FP32, document
+
+from workbench import preset as presets
+from workbench.training import device, heap, shortage
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its C library is not glibc")
+MIB = 2**20
 
 AGAIN = """
 import resource, sys, torch
@@ -20,8 +29,56 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="its C library is not glibc")
+HOLES = """
+import sys, psutil, torch
+from workbench.training import heap
+getattr(heap, sys.argv[1])()
+blocks = [torch.ones(2**20) for _ in range(16)]
+before = psutil.Process().memory_info().data
+del blocks[::2]
+print(before - psutil.Process().memory_info().data)
+"""
+
+
+@glibc
 def test_memory_that_is_given_back_is_had_again_without_a_page_fault() -> None:
     words = [sys.executable, "-c", AGAIN]
     kept, usual = (int(subprocess.check_output([*words, how], text=True)) for how in ("keep", "not"))
     assert kept < usual / 4
+
+
+@glibc
+def test_memory_that_is_given_back_leaves_no_hole_where_memory_is_short() -> None:
+    words = [sys.executable, "-c", HOLES]
+    kept, given_back = (int(subprocess.check_output([*words, how], text=True)) for how in ("keep", "give_back"))
+    assert (kept, given_back // MIB) == (0, 32)
+
+
+@pytest.mark.parametrize(("there", "kept"), [(2**40, True), (MIB, False)])
+def test_a_heap_with_holes_is_for_a_computer_with_twice_what_a_run_needs(
+    monkeypatch: pytest.MonkeyPatch, there: int, kept: bool
+) -> None:
+    monkeypatch.setattr(shortage, "in_all", lambda: there)
+    assert laid_out(monkeypatch) == ["keep" if kept else "give_back"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA binds on Linux only")
+@pytest.mark.parametrize(("more", "kept"), [(1024 * MIB, True), (64 * MIB, False)])
+def test_a_heap_with_holes_is_for_a_process_that_may_have_as_much(
+    monkeypatch: pytest.MonkeyPatch, more: int, kept: bool
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.Process().memory_info().data + more, limits[1]))
+    try:
+        assert laid_out(monkeypatch) == ["keep" if kept else "give_back"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, limits)
+
+
+def laid_out(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    called: list[str] = []
+    monkeypatch.setattr(heap, "keep", lambda: called.append("keep"))
+    monkeypatch.setattr(heap, "give_back", lambda: called.append("give_back"))
+    preset = presets.from_document(document(FP32), source="test")
+    shortage.heap_for(preset, 65, device.resolve(preset))
+    return called

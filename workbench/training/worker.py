@@ -22,7 +22,7 @@ from workbench.preset import Preset
 from workbench.runs import directory, settings, status
 from workbench.runs.files import Lock, on_a_network
 from workbench.runs.signals import Signals
-from workbench.training import device, heap, history, shortage
+from workbench.training import device, history, shortage
 from workbench.training.attempt import Outcome, Prepared, built, work
 from workbench.training.device import Resolved
 from workbench.training.engines import settled
@@ -142,7 +142,6 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
     else:
         resolved = device.resolve(preset, tell)
     device.take(resolved)
-    heap.keep()
     corpus = open_corpus(preset.data, progress=progress)
     for note in corpus.notes:
         tell(note)
@@ -158,12 +157,15 @@ def _prepared(beginning: Beginning, progress: Progress, tell: Tell, re_resolve: 
         corpus.tokenizer.encode(prompt)  # which loads what encodes, if that is still to be had
     progress("building the model", None)
     T = preset.model.context or preset.batch.T
-    _check_memory(beginning, resolved, corpus.tokenizer.vocab_size, T)
+    _settle_memory(beginning, resolved, corpus.tokenizer.vocab_size, T)
     return Prepared(preset, corpus, resolved, *built(beginning, corpus, resolved))
 
 
-def _check_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) -> None:
-    """Raise OutOfMemory for what this computer cannot hold: filling it block by block would bring it down."""
+def _settle_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) -> None:
+    """Raise OutOfMemory for what this computer cannot hold: filling it block by block would bring it down.
+
+    Lay out the heap for what it can.
+    """
     preset = beginning.preset
     count = parameters.total(parameters.itemise(preset.model, vocab, T))
     there = shortage.in_all()
@@ -178,6 +180,7 @@ def _check_memory(beginning: Beginning, resolved: Resolved, vocab: int, T: int) 
             preset = presets.apply(preset, edit.changes)
     if why := shortage.beyond(preset, vocab, resolved):
         raise OutOfMemory(f"the run does not fit into memory: {why}")
+    shortage.heap_for(preset, vocab, resolved)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from workbench.errors import UsageError, out_of_memory
 from workbench.plan import flops
 from workbench.plan.arithmetic import smallest_B, tokens_per_step_of
 from workbench.plan.bound import Bound, fixed
-from workbench.training import device, heap, shortage
+from workbench.training import device, shortage
 from workbench.training.trials.bare import Bare, Tell
 from workbench.training.trials.steps import Timed, multiplied
 
@@ -36,9 +36,9 @@ def run(request: dict[str, Any], tell: Tell) -> dict[str, Any]:
     if only is not None:
         bare = replace(bare, resolved=replace(device.by_rule(bare.preset), **only))
     device.take(bare.resolved)
-    heap.keep()
     if why := shortage.beyond(bare.preset, bare.vocab, bare.resolved):
         raise MemoryError(f"out of memory: {why}")
+    shortage.heap_for(bare.preset, bare.vocab, bare.resolved)
     if only is None:
         return _Bench(bare, seconds, tell).all() | {"notes": [] if bare.resolved.tuned else list(bare.notes)}
     tell(type="phase", phase="steps", percent=None)

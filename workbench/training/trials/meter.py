@@ -107,12 +107,10 @@ def _limit_card(device: torch.device, most: int | None) -> None:
 
 def _one_by_one() -> None:
     """Every large block is asked of the kernel, and given back to it."""
+    heap.give_back(_ONE_BY_ONE)
     with contextlib.suppress(AttributeError):  # not glibc: its own way has to do
         libc = ctypes.CDLL(None)
         libc.mallopt(heap.M_ARENA_MAX, 1)  # a thread's arena is reserved whole, however little of it is used
-        libc.mallopt(heap.M_MMAP_THRESHOLD, _ONE_BY_ONE)
-        libc.mallopt(heap.M_TRIM_THRESHOLD, 0)
-        libc.mallopt(heap.M_TOP_PAD, 0)
         libc.malloc_trim(0)
 
 
