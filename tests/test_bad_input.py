@@ -94,6 +94,7 @@ PRESETS = [
     row("", 2, "which preset?", "`workbench --headless char`"),
     row("''", 2, "which preset?"),
     row("no-such", 2, "no-such: no such file and no shipped preset", "shipped are", "char", "shakespeare"),
+    row("no-such-preset-anywhere", 2, "no shipped preset; shipped are"),
     row("shakespear", 2, "shakespear: no such file and no shipped preset", "did you mean shakespeare?"),
     row("presets/missing.toml", 2, "presets/missing.toml: no such file"),
     row("pictures", 2, "pictures: this is a folder; expected a preset, a TOML file"),

@@ -51,7 +51,7 @@ def facts_of(corpus: Corpus) -> list[Fact]:
     if isinstance(tokenizer, CharTokenizer):
         told.append(Fact("distinct", f"{len(tokenizer.characters):,}", label_first=False))
     if corpus.n_lines is not None:
-        told.append(Fact("lines", f"{corpus.n_lines:,}", label_first=False))
+        told.append(Fact("line" if corpus.n_lines == 1 else "lines", f"{corpus.n_lines:,}", label_first=False))
     return [*told, Fact("fingerprint", corpus.fingerprint[:8])]
 
 

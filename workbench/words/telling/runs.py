@@ -29,13 +29,14 @@ def tell(folder: str | None, *, json: bool) -> int:
         steps = "–" if row["step"] is None else f"{row['step']:,}/{row['steps'] or 0:,}"
         losses = ("–" if row[key] is None else f"{row[key]:.4f}" for key in ("loss", "val_loss"))
         loss, val = losses
-        print(f"{visible(row['run']):<{width}}  {row['state']:<13}  {steps:>17}  {loss:>8}  {val:>8}")
+        older = "" if row["val_step"] in (None, row["step"]) else f" at {row['val_step']:,}"
+        print(f"{visible(row['run']):<{width}}  {row['state']:<13}  {steps:>17}  {loss:>8}  {val:>8}{older}")
     return 0
 
 
 def _about(listed: Listed) -> dict[str, Any]:
     path, state, status = listed
-    loss = val_loss = None
+    loss = val_loss = val_step = None
     step = status.step if status else None
     try:
         reader = StepReader(path)
@@ -45,7 +46,8 @@ def _about(listed: Listed) -> dict[str, Any]:
         if len(last) and abs(value := float(last["loss"][0])) < float("inf"):
             loss = value
         evaluated = latest(read_events(path), "eval")
-        val_loss = evaluated["val_loss"] if evaluated else None
+        if evaluated:
+            val_loss, val_step = evaluated["val_loss"], evaluated["step"]
     except (WorkbenchError, OSError):
         state = "unreadable"
     return {
@@ -58,6 +60,7 @@ def _about(listed: Listed) -> dict[str, Any]:
         "steps": status.steps if status else None,
         "loss": loss,
         "val_loss": val_loss,
+        "val_step": val_step,
         "pid": status.pid if status else None,
         "host": status.host if status else None,
         "reason": status.reason if status else "",
