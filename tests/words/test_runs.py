@@ -28,7 +28,7 @@ def test_runs_tells_each_run_and_where_it_stands(train: Train, capsys: Capture) 
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split() == ["run", "state", "step", "loss", "val", "loss"]
     assert lines[0].split()[:3] == [first.path.name, "stopped", "25/40"]
-    assert lines[0].endswith(f"{first.of('eval')[-1]['val_loss']:.4f} at 20"), "a validation loss of another step says so"
+    assert lines[0].endswith(f"{first.of('eval')[-1]['val_loss']:.4f} at 20"), "it says of which step"
     assert lines[1].split()[:3] == [second.path.name, "done", "40/40"]
     assert lines[1].endswith(f"{second.of('eval')[-1]['val_loss']:.4f}")
     assert f"{second.records['loss'][-1]:.4f}" in lines[1]
