@@ -175,6 +175,14 @@ def test_runs_that_broke_are_told_and_left_out(tmp_path: Path) -> None:
     assert c.at is None
 
 
+def test_a_validation_loss_of_an_earlier_step_says_so(tmp_path: Path) -> None:
+    stopped = made(tmp_path, batch(8), [3.0] * 70, val={0: 3.3, 50: 2.4}, state="stopped")
+    told = compare([*seeded(tmp_path, 1, [2.5]), stopped]).sentences
+    assert [s for s in told if "validation loss is that" in s] == [
+        "B=8 seed 1: its validation loss is that of step 50, 20 before its last"
+    ]
+
+
 def test_unequal_weights_and_other_texts_are_told(tmp_path: Path) -> None:
     runs = [*seeded(tmp_path, 1, [2.5, 2.5]), *seeded(tmp_path, 2, [2.0, 2.0], fingerprint="other")]
     assert all("do not compare" in v.verdict for v in compare(runs).verdicts)

@@ -41,9 +41,10 @@ def test_every_figure_of_a_made_run(tmp_path: Path) -> None:
     a_token = flops.per_token(p, VOCAB)
     expected = {
         "steps": 100, "tokens": 6400, "seconds": 50, "tokens_per_s": 128, "tokens_per_step": 64, "epochs": 6400 / TRAIN,
-        "steps_per_epoch": TRAIN / 64, "val_loss": 1.7, "train_loss": 1.6, "gap": 0.1, "val_loss_0": 3.3,
-        "best_val": 1.5, "best_val_step": 80, "clipped": 0.5, "clip_coefficient": 0.75, "lr": p.optimizer.lr,
-        "flops": 6400 * a_token, "flops_per_token": a_token, "ln_V": math.log(VOCAB), "params": 100, "spikes": 0,
+        "steps_per_epoch": TRAIN / 64, "val_loss": 1.7, "val_step": 100, "train_loss": 1.6, "gap": 0.1,
+        "val_loss_0": 3.3, "best_val": 1.5, "best_val_step": 80, "clipped": 0.5, "clip_coefficient": 0.75,
+        "lr": p.optimizer.lr, "flops": 6400 * a_token, "flops_per_token": a_token, "ln_V": math.log(VOCAB),
+        "params": 100, "spikes": 0,
     }  # fmt: skip
     assert {name: told[name] for name in expected} == pytest.approx(expected)
     assert (f.steps_to(run, 2.0), f.steps_to(run, 5.0), f.steps_to(run, 1.0)) == (40, 0, None)

@@ -312,6 +312,10 @@ def _sentences(c: Comparison) -> list[str]:
             out.append(f"{run.label} seed {run.seed}: {run.state} after {run.figures['steps']:,.0f} steps; left out")
         elif run.state not in ("done", "stopped"):
             out.append(f"{run.label} seed {run.seed} is {run.state}: judged by what it has done so far")
+        at = run.figures.get("val_step")
+        if at is not None and at < run.figures["steps"] and not run.broken:
+            told = f"{run.figures['steps'] - at:,.0f} before its last"
+            out.append(f"{run.label} seed {run.seed}: its validation loss is that of step {at:,.0f}, {told}")
     for group in c.groups:
         if len({run.seed for run in group.runs}) < len(group.runs):
             out.append(f"{group.label}: more than one run of a seed; the last one named counts")

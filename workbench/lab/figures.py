@@ -42,7 +42,7 @@ def figures(run: Path) -> dict[str, float]:
         }  # fmt: skip
     if evals:
         train, val = evals[-1].get("train_loss"), evals[-1].get("val_loss")
-        found |= {"train_loss": train, "val_loss": val}
+        found |= {"train_loss": train, "val_loss": val, "val_step": evals[-1]["step"] if val is not None else None}
         if evals[0]["step"] == 0:
             found["val_loss_0"] = evals[0].get("val_loss")
         if train is not None and val is not None:

@@ -16,10 +16,10 @@ SETTINGS = {
 }
 """What a run was started with, by the name that a figure of it has."""
 MEASURED = (
-    "loss_0", "loss", "noise", "train_loss", "val_loss", "val_loss_0", "gap", "best_val", "best_val_step",
-    "steps", "tokens", "seconds", "tokens_per_s", "tokens_per_step", "steps_per_epoch", "epochs", "train_tokens",
-    "params", "vocab", "ln_V", "flops", "flops_per_token", "lr", "lr_max", "clipped", "clip_coefficient", "spikes",
-    "reached",
+    "loss_0", "loss", "noise", "train_loss", "val_loss", "val_step", "val_loss_0", "gap", "best_val",
+    "best_val_step", "steps", "tokens", "seconds", "tokens_per_s", "tokens_per_step", "steps_per_epoch", "epochs",
+    "train_tokens", "params", "vocab", "ln_V", "flops", "flops_per_token", "lr", "lr_max", "clipped",
+    "clip_coefficient", "spikes", "reached",
 )  # fmt: skip
 """Of a run: what `lab.figures` measures, and the step at which `eval.target` was reached."""
 BY_STEP = ("loss", "lr", "grad_norm", "tokens", "seconds", "B", "accum")
