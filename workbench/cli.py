@@ -33,8 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             print(f"workbench: {visible(str(error))}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interrupted:
+        if said := str(interrupted):  # runs.signals' own: which signal it was
+            with contextlib.suppress(OSError):
+                print(f"workbench: {said}", file=sys.stderr)
+        return getattr(interrupted, "exit_code", 130)
     except (MemoryError, RuntimeError, ImportError, SystemError) as error:
         if not out_of_memory(error):
             raise

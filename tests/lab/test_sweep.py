@@ -14,11 +14,13 @@ from tiny_runs import GPT, MLP, document
 
 from workbench import preset as presets
 from workbench.errors import UsageError
+from workbench.lab import sweep
 from workbench.lab.grid import Grid, parse, plan, run_name, split
 from workbench.plan.schedule import lr_of
 from workbench.preset import Preset
 from workbench.runs import status
 from workbench.runs.events import read_events
+from workbench.runs.signals import Interrupted, Signals
 from workbench.words.sweep import _budget
 
 if TYPE_CHECKING:
@@ -258,6 +260,25 @@ def test_an_interrupt_stops_the_worker_which_saves_first(here: "Command") -> Non
     end = here.events()[-1]  # there is one run: the second was not started
     assert (end["type"], end["state"]) == ("end", "interrupted")
     assert list((here.run() / "checkpoints").glob("step-*"))
+
+
+def test_an_interrupt_is_no_error_to_be_passed_over(
+    tmp_path: Path, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes where errors of the run that trains are passed over: while its status is read."""
+    real, sent = status.read, []
+
+    def read(run: Path) -> status.Status | None:
+        sent.append(run)
+        if len(sent) == 1:
+            signal.raise_signal(signal.SIGINT)
+        assert len(sent) < 20, "passed over"
+        return real(run)
+
+    monkeypatch.setattr(sweep.status, "read", read)
+    with pytest.raises(Interrupted):
+        sweep.train(tiny(MLP, schedule__steps=1_000_000_000), tmp_path, lambda told: None)
+    assert read_events(sent[0])[-1]["state"] == "interrupted"
 
 
 def test_a_reader_that_goes_away_ends_the_telling_and_not_the_sweep(here: "Command") -> None:

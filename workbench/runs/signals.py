@@ -4,11 +4,9 @@ import os
 import signal
 from types import FrameType
 
-from workbench.errors import WorkbenchError
 
-
-class Interrupted(WorkbenchError):
-    """Told to leave, by a signal. Exit code 128 + its number."""
+class Interrupted(KeyboardInterrupt):
+    """Told to leave, by a signal: no error, so nobody who passes over errors passes over it. Exit code 128 + number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"interrupted by {signal.Signals(number).name}")

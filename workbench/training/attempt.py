@@ -254,11 +254,13 @@ def _save_last(loop: Loop, outcome: Outcome, reason: str) -> tuple[Outcome, str]
 
 
 def _told(error: BaseException) -> tuple[Outcome, str]:
+    if isinstance(error, Interrupted):
+        return Outcome("interrupted", error.exit_code), str(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return Outcome("failed", 1), f"{where}{error.strerror or error}; mend it, then `workbench resume` the run"
     if isinstance(error, WorkbenchError):
-        return Outcome("interrupted" if isinstance(error, Interrupted) else "failed", error.exit_code), str(error)
+        return Outcome("failed", error.exit_code), str(error)
     return Outcome("failed", 1), ""
 
 
