@@ -34,7 +34,8 @@ try:
 except SystemExit as end:
     code = end.code
 asked = [
-    "torch", "textual", "numpy", "pydantic", "plotext", "tiktoken", "safetensors", "requests", "psutil", "http.client"
+    "torch", "textual", "numpy", "pydantic", "plotext", "tiktoken", "safetensors", "requests", "psutil", "http.client",
+    "torch._dynamo",
 ]
 told = json.dumps({"code": code, "loaded": [name for name in asked if name in sys.modules]})
 print(told, file=open(os.environ["ASKED"], "w") if "ASKED" in os.environ else sys.stderr)
@@ -87,6 +88,7 @@ def test_a_headless_run_knows_no_screen_and_no_plot(here: "Command") -> None:
     of_run = loaded(here, "--headless", "tiny.toml", "--name", "first")
     assert "torch" in of_run, "the question is asked rightly"
     assert not of_run & {"textual", "plotext", "tiktoken", "requests"}
+    assert "torch._dynamo" not in of_run, "a run that compiles nothing waits for no compiler: a second, and 75 MB"
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class Aimed:
 def _child(asked: dict[str, Any]) -> int:
     from workbench import preset as presets
     from workbench.errors import WorkbenchError
-    from workbench.runs.signals import Signals
+    from workbench.runs.signals import Interrupted, Signals
     from workbench.training import worker
 
     try:
@@ -95,7 +95,7 @@ def _child(asked: dict[str, Any]) -> int:
             return worker.resume(Path(asked["resume"]), {}, **how).exit_code
         preset = presets.from_document(asked["document"], source="test")
         return worker.new(preset, Path(asked["runs"]), **how).exit_code
-    except WorkbenchError as error:
+    except (WorkbenchError, Interrupted) as error:
         return error.exit_code
 
 

@@ -67,6 +67,32 @@ def test_a_saved_state_goes_on_to_the_bit(table: ModelTable, keys: dict[str, Any
     assert all(torch.equal(ends[key], value) for key, value in other.state().items())
 
 
+@pytest.mark.parametrize("keys", KINDS.values(), ids=KINDS)
+def test_the_bits_are_those_of_torchs_own_classes(keys: dict[str, Any]) -> None:
+    """Which are not used: they load torch's compiler."""
+    model, optimizer = made(GPT, keys)
+    plain, _ = made(GPT, keys)
+    matrices = plain.block_matrices() if keys["kind"] == "muon" else []
+    rest = [p for p in plain.parameters() if not any(p is m for m in matrices)]
+    groups = [{"params": [p for p in rest if p.dim() > 1]}, {"params": [p for p in rest if p.dim() < 2], "w": 0.0}]
+    table, others = OptimizerTable(**keys), list[torch.optim.Optimizer]()
+    if matrices:
+        others.append(torch.optim.Muon(matrices, momentum=table.momentum, adjust_lr_fn="match_rms_adamw"))
+    if keys["kind"] == "sgd":
+        others.append(torch.optim.SGD(groups, momentum=table.momentum, foreach=True))
+    else:
+        others.append(torch.optim.AdamW(groups, betas=table.betas, fused=True))
+    steps(model, optimizer, 0, 9)
+    for step in range(9):
+        gradients(plain, step)
+        for other in others:
+            for group in other.param_groups:
+                group.update(lr=0.01 * (1 + step % 3), weight_decay=group.get("w", 0.1))
+            other.step()
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
 def test_what_was_loaded_is_a_copy() -> None:
     model, optimizer = made(GPT, KINDS["adamw"])
     steps(model, optimizer, 0, 2)

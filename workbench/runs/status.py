@@ -44,6 +44,8 @@ class Inside(TypedDict):
 
 
 INSIDE_KEPT = 64
+_A_THREADS = 2**24
+"""Bytes that a thread needs to begin, and more."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,8 @@ class Heart:
         )
         self._write()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        room = bytearray(_A_THREADS)  # refused here and not inside of the thread: Python would wait for it for ever
+        del room
         self._thread.start()
 
     @property
