@@ -34,6 +34,15 @@ def test_runs_tells_each_run_and_where_it_stands(train: Train, capsys: Capture) 
     assert f"{second.records['loss'][-1]:.4f}" in lines[1]
 
 
+def test_without_a_validation_split_there_is_no_loss_of_any_step(train: Train, capsys: Capture) -> None:
+    doc = document(GPT, data__val_fraction=0.0)
+    ran = train(doc, at_start=[{"command": "stop", "at": 25}])
+    assert ran.of("eval")
+    capsys.readouterr()
+    runs.tell(str(ran.path.parent), json=False)
+    assert capsys.readouterr().out.splitlines()[1].split()[-1] == "–"
+
+
 def test_one_damaged_run_hides_no_other(train: Train, capsys: Capture) -> None:
     ran, bad = train(document(GPT, schedule__steps=5)), train(document(GPT, schedule__steps=5))
     (bad.path / "steps.json").write_text("{")

@@ -58,7 +58,7 @@ def locate(source: str) -> tuple[Path, list[str]]:
         raise PresetError([line(source, "", "this is a folder; expected a preset, a TOML file")])
     if exists:
         raise PresetError([line(source, "", "this is not a regular file; expected a preset, a TOML file")])
-    near = nearest(path.stem, known, cutoff=0.5) if path.stem else None
+    near = nearest(path.stem, known) if path.stem else None
     meant = f"did you mean {near}? " if near else ""
     raise PresetError([line(source, "", f"no such file and no shipped preset; {meant}shipped are {', '.join(known)}")])
 

@@ -13,13 +13,14 @@ import sys
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
 """Numbers of glibc's mallopt."""
 
-_LARGEST = 2**31 - 1
+_NEVER = 2**31 - 1
 _LARGE = 2**18
+"""Bytes of a block that is worth a call of the kernel where memory is short."""
 
 
 def keep() -> None:
     """From now on, for the whole process. Elsewhere than under glibc nothing happens."""
-    _set({M_MMAP_THRESHOLD: 2**30, M_TRIM_THRESHOLD: _LARGEST})
+    _set({M_MMAP_THRESHOLD: 2**30, M_TRIM_THRESHOLD: _NEVER})
 
 
 def give_back(large: int = _LARGE) -> None:

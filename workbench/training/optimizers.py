@@ -7,7 +7,8 @@ AdamW and SGD are called as functions: torch's classes load all of its compiler 
 start and 75 MB.
 """
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -27,9 +28,9 @@ class Optimizer:
     def __init__(self, model: Model, table: OptimizerTable) -> None:
         self._names = {parameter: name for name, parameter in model.named_parameters()}
         self.parameters = list(self._names)
-        self._rules = list(_rules(model, table))
-        self._decayed = [group for rule in self._rules for group in rule.groups if group.decayed]
         on_card = table.kind == "adamw" and self.parameters[0].is_cuda
+        self._rules = list(_rules(model, table, capturable=on_card))
+        self._decayed = [group for rule in self._rules for group in rule.groups if group.decayed]
         self._lr: float | Tensor = torch.tensor(table.lr, device=self.parameters[0].device) if on_card else table.lr
         """On a card it lies there, so that a captured step can read another one."""
 
@@ -104,7 +105,7 @@ class _Group:
     weight_decay: float = 0.0
 
 
-class _Rule:
+class _Rule(ABC):
     """One rule for groups of parameters, and what it keeps of each."""
 
     quantities: frozenset[str]
@@ -115,14 +116,15 @@ class _Rule:
         self.state: dict[Tensor, dict[str, Tensor]] = {}
         self.failed: Tensor | None = None
 
-    def step(self, lr: float | Tensor) -> None:
-        for group in self.groups:
-            parameters: list[Tensor] = [p for p in group.parameters if p.grad is not None]
-            if parameters:
-                self._update(parameters, [p.grad for p in parameters if p.grad is not None], lr, group.weight_decay)
+    @abstractmethod
+    def step(self, lr: float | Tensor) -> None: ...
 
-    def _update(self, parameters: list[Tensor], grads: list[Tensor], lr: float | Tensor, weight_decay: float) -> None:
-        raise NotImplementedError
+    def _given(self) -> Iterator[tuple[list[Tensor], list[Tensor], float]]:
+        """Of each group the parameters that have a gradient, their gradients, and the weight decay."""
+        for group in self.groups:
+            given = [(p, p.grad) for p in group.parameters if p.grad is not None]
+            if given:
+                yield [p for p, _ in given], [grad for _, grad in given], group.weight_decay
 
     def _kept(self, parameters: list[Tensor], quantity: str) -> list[Tensor]:
         return [self.state[p][quantity] for p in parameters]
@@ -135,17 +137,18 @@ class _AdamW(_Rule):
         super().__init__(groups)
         self._betas, self._capturable = betas, capturable
 
-    def _update(self, parameters: list[Tensor], grads: list[Tensor], lr: float | Tensor, weight_decay: float) -> None:
-        for p in parameters:
-            if p not in self.state:
-                step = torch.zeros((), dtype=torch.float32, device=p.device)
-                self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
-        adam(
-            parameters, grads, self._kept(parameters, "exp_avg"), self._kept(parameters, "exp_avg_sq"), [],
-            self._kept(parameters, "step"), fused=True, capturable=self._capturable, found_inf=self.failed,
-            decoupled_weight_decay=True, amsgrad=False, beta1=self._betas[0], beta2=self._betas[1], lr=lr,
-            weight_decay=weight_decay, eps=_EPS, maximize=False,
-        )  # fmt: skip
+    def step(self, lr: float | Tensor) -> None:
+        for parameters, grads, weight_decay in self._given():
+            for p in parameters:
+                if p not in self.state:
+                    step = torch.zeros((), dtype=torch.float32, device=p.device)
+                    self.state[p] = {"step": step, "exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+            adam(
+                parameters, grads, self._kept(parameters, "exp_avg"), self._kept(parameters, "exp_avg_sq"), [],
+                self._kept(parameters, "step"), fused=True, capturable=self._capturable, found_inf=self.failed,
+                decoupled_weight_decay=True, amsgrad=False, beta1=self._betas[0], beta2=self._betas[1], lr=lr,
+                weight_decay=weight_decay, eps=_EPS, maximize=False,
+            )  # fmt: skip
 
 
 class _Sgd(_Rule):
@@ -155,18 +158,19 @@ class _Sgd(_Rule):
         super().__init__(groups)
         self._momentum = momentum
 
-    def _update(self, parameters: list[Tensor], grads: list[Tensor], lr: float | Tensor, weight_decay: float) -> None:
-        buffers: list[Tensor | None] = []
-        if self._momentum:
-            buffers.extend(self.state.get(p, {}).get("momentum_buffer") for p in parameters)
-        # foreach, not fused: one kernel over all parameters, and exactly w -= lr·g
-        sgd(
-            parameters, grads, buffers, foreach=True, weight_decay=weight_decay, momentum=self._momentum,
-            lr=float(lr), dampening=0.0, nesterov=False, maximize=False,
-        )  # fmt: skip
-        for p, buffer in zip(parameters, buffers, strict=False):
-            assert buffer is not None
-            self.state[p] = {"momentum_buffer": buffer}
+    def step(self, lr: float | Tensor) -> None:
+        for parameters, grads, weight_decay in self._given():
+            buffers: list[Tensor | None] = []
+            if self._momentum:
+                buffers.extend(self.state.get(p, {}).get("momentum_buffer") for p in parameters)
+            # foreach, not fused: one kernel over all parameters, and exactly w -= lr·g
+            sgd(
+                parameters, grads, buffers, foreach=True, weight_decay=weight_decay, momentum=self._momentum,
+                lr=float(lr), dampening=0.0, nesterov=False, maximize=False,
+            )  # fmt: skip
+            for p, buffer in zip(parameters, buffers, strict=False):  # none without momentum
+                assert buffer is not None
+                self.state[p] = {"momentum_buffer": buffer}
 
 
 class _Muon(_Rule):
@@ -188,7 +192,7 @@ class _Muon(_Rule):
         self._torchs.step()
 
 
-def _rules(model: Model, table: OptimizerTable) -> Iterable[_Rule]:
+def _rules(model: Model, table: OptimizerTable, *, capturable: bool) -> Iterable[_Rule]:
     parameters = list(model.parameters())
     if table.kind == "sgd":
         yield _Sgd(_groups(parameters), table.momentum)
@@ -199,7 +203,7 @@ def _rules(model: Model, table: OptimizerTable) -> Iterable[_Rule]:
             yield _Muon([_Group(matrices, decayed=True)], table.momentum)
             taken = set(matrices)
             parameters = [p for p in parameters if p not in taken]
-    yield _AdamW(_groups(parameters), table.betas, capturable=table.kind == "adamw" and parameters[0].is_cuda)
+    yield _AdamW(_groups(parameters), table.betas, capturable=capturable)
 
 
 def _groups(parameters: list[nn.Parameter]) -> list[_Group]:

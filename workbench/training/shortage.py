@@ -133,13 +133,13 @@ def released(error: BaseException, optimizer: Optimizer, resolved: Resolved) -> 
 
 
 def heap_for(preset: Preset, vocab: int, resolved: Resolved) -> None:
-    """Lay out the C heap: for speed where there is room for its holes, else so that it has none."""
-    if resolved.torch_device.type != "cpu":
-        return heap.keep()
+    """Lay out the C heap: for speed where there is room for its holes, else so that it has few."""
     ample = _AMPLE * _need(preset, vocab, resolved) + _LATER
-    if ample > in_all() or (_limits() and _to_be_had(ample) < ample):
-        return heap.give_back()
-    return heap.keep()
+    short = ample > in_all() or (_limits() and _to_be_had(ample) < ample)
+    if short and resolved.torch_device.type == "cpu":
+        heap.give_back()
+    else:
+        heap.keep()
 
 
 def in_all() -> int:

@@ -46,7 +46,7 @@ def _about(listed: Listed) -> dict[str, Any]:
         if len(last) and abs(value := float(last["loss"][0])) < float("inf"):
             loss = value
         evaluated = latest(read_events(path), "eval")
-        if evaluated:
+        if evaluated and evaluated["val_loss"] is not None:  # without a validation split it is None
             val_loss, val_step = evaluated["val_loss"], evaluated["step"]
     except (WorkbenchError, OSError):
         state = "unreadable"
